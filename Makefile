@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# kvm-relay: several KVMs on one host. "make help" lists the targets.
+
+SHELL := /bin/bash
+O ?= $(CURDIR)/build
+override O := $(abspath $(O))
+# O= is not for the kernel's make, to which it means another thing.
+MAKEOVERRIDES =
+
+KVER ?= $(shell scripts/deps kver)
+KDIR ?= /usr/src/linux-headers-$(KVER)
+
+# What "make" builds as instances 1 and 2.
+KVM_VERSION_1 ?= oldest
+KVM_VERSION_2 ?= newest
+
+.PHONY: all help modules kvm-core dirty-ring vfio-keepalive poster instances instance \
+	tools kselftest check check-debug mutation demo bench lint clean install prepare
+
+all: modules tools
+
+help:
+	@sed -n 's/^#: //p' $(firstword $(MAKEFILE_LIST))
+
+#: make            build kvm-core.ko, dirty-ring.ko, vfio-keepalive.ko, instances 1 and 2
+#:                 of both vendors, tools, into build/
+#: make instance VENDOR=intel|amd N=1..99 [KVM_VERSION=6.1.176-1 | KVM_SRC=TREE]
+#:                 build one instance
+#: make check [T=NAME]   build and run all tests, or one
+#: make check-debug   handoffs on a kernel with KASAN, lockdep, kmemleak, which it builds first
+#: make mutation   take ownerships away from kvm-core, and see that tests fail
+#: make demo       two KVMs on one emulated host, a guest is moved from one to the other
+#: make bench      measure, and write Documentation/performance.rst
+#: make lint       checkpatch, sparse, W=1, coccicheck, shellcheck
+#: make kselftest  build the kernel's own KVM selftests
+#: make install    install modules, udev rule and kvmctl (DESTDIR=)
+#: make clean
+#: Variables: O= where to build, KDIR= kernel headers, KVM_VERSION_1= KVM_VERSION_2=
+
+prepare:
+	@scripts/deps build
+
+modules: kvm-core dirty-ring vfio-keepalive instances
+
+# Modules that are there once.
+kvm-core dirty-ring vfio-keepalive: prepare
+	@mkdir -p $(O)/$@
+	@rsync -rc --delete --exclude='*.o' --exclude='.*' --exclude='*.ko' --exclude='*.mod*' \
+		--exclude='Module.symvers' --exclude='modules.order' $@/ $(O)/$@/
+	@$(MAKE) -s -C $(KDIR) M=$(O)/$@ W=1 RELAY_TOP=$(CURDIR) modules
+	@scripts/install-module $(O)/$@/$@.ko $(O)/$@.ko
+
+instances: kvm-core dirty-ring
+	@kvm-n/build -o $(O) -k $(KDIR) -v $(KVM_VERSION_1) intel-1 amd-1
+	@kvm-n/build -o $(O) -k $(KDIR) -v $(KVM_VERSION_2) intel-2 amd-2
+
+# Stands in for an IOMMU that posts interrupts.
+poster: kvm-core
+	@mkdir -p $(O)/poster
+	@rsync -rc selftests/poster/ $(O)/poster/
+	@$(MAKE) -s -C $(KDIR) M=$(O)/poster W=1 RELAY_TOP=$(CURDIR) \
+		KBUILD_EXTRA_SYMBOLS=$(O)/kvm-core/Module.symvers modules
+	@scripts/install-module $(O)/poster/poster.ko $(O)/poster.ko
+
+# amd-99 is refused by kvm-core: for the test of that.
+test-modules: kvm-core dirty-ring poster
+	@kvm-n/build -o $(O) -k $(KDIR) -v $(KVM_VERSION_2) -a 99 amd-99
+	@kvm-n/build -o $(O) -k $(KDIR) -v $(KVM_VERSION_2) amd-3 intel-3
+
+instance: kvm-core dirty-ring
+	@if [ -z "$(VENDOR)" ] || [ -z "$(N)" ]; then \
+		echo "make instance needs VENDOR=intel|amd and N=1..99" >&2; exit 2; fi
+	@kvm-n/build -o $(O) -k $(KDIR) \
+		$(if $(KVM_SRC),-s $(KVM_SRC),-v $(or $(KVM_VERSION),newest)) $(VENDOR)-$(N)
+
+tools: prepare
+	@$(MAKE) -s -C selftests/vmm O=$(O)
+	@$(MAKE) -s -C selftests/vfio O=$(O)
+	@$(MAKE) -s -C tools/kvmctl O=$(O)
+	@$(MAKE) -s -C selftests/load O=$(O)
+
+kselftest:
+	@scripts/kselftest $(O)/kselftest
+
+check: modules tools test-modules kselftest
+	@selftests/run-tests $(T)
+
+check-debug:
+	@selftests/run-tests debug-move
+
+mutation: modules tools test-modules
+	@selftests/mutate -k $(KDIR)
+
+demo: modules tools
+	@selftests/demo
+
+bench: modules tools test-modules
+	@selftests/bench
+
+lint: modules
+	@scripts/lint -o $(O) -k $(KDIR)
+
+install:
+	@scripts/install -o $(O) $(if $(DESTDIR),-d $(DESTDIR))
+
+clean:
+	rm -rf $(O)
