@@ -1,0 +1,363 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What kvm-core offers to an instance (kvm-intel-N, kvm-amd-N), and all that
+ * the two may know of each other. No pointer to one instance's data is ever
+ * followed by another.
+ *
+ * A change of anything here that an instance built earlier would not survive
+ * raises KVM_CORE_ABI; kvm-core refuses an instance with another number.
+ * The members of structures stay out of the symbol versions (__GENKSYMS__), so
+ * that it is this number that decides, and a line with both that is logged.
+ */
+#ifndef __KVM_CORE_INSTANCE_H
+#define __KVM_CORE_INSTANCE_H
+
+#include <linux/bits.h>
+#include <linux/types.h>
+#include <linux/percpu-defs.h>
+
+#define KVM_CORE_ABI 3
+
+/* Instances have numbers of 1 to KVM_CORE_MAX_NUMBER. */
+#define KVM_CORE_MAX_NUMBER 99
+
+struct cpuhp_step;
+struct device;
+struct dentry;
+struct file;
+struct file_operations;
+struct module;
+struct mutex;
+struct page;
+struct perf_guest_info_callbacks;
+struct rw_semaphore;
+struct syscore_ops;
+struct task_struct;
+struct vmcb;
+struct vmcs;
+
+/* Pages of a vCPU's mapping that every KVM has: kvm_run, PIO data, coalesced MMIO. */
+#define KVM_CORE_VCPU_PAGES 3
+
+enum kvm_core_vendor {
+	KVM_CORE_INTEL,
+	KVM_CORE_AMD,
+};
+
+/**
+ * struct kvm_core_vcpu_extra - state of a vCPU that KVM_GET_* does not tell
+ * @last_steal:	time that its thread waited for a CPU, in ns, when the guest's
+ *		steal time was last updated
+ * @timer_expires: when the LAPIC timer, periodic or one-shot, ticks next, by the
+ *		monotonic clock of the host; 0 when a one-shot timer has ticked or
+ *		none was started
+ * @external_vector: interrupt that userspace's PIC has asked for (KVM_INTERRUPT),
+ *		or -1
+ */
+struct kvm_core_vcpu_extra {
+#ifndef __GENKSYMS__
+	u64 last_steal;
+	s64 timer_expires;
+	s32 external_vector;
+#endif
+};
+
+/**
+ * struct kvm_core_vm_extra - state of a VM that KVM_GET_* does not tell
+ * @pit_expires: when the PIT ticks next, by the monotonic clock of the host; 0
+ *		when it does not
+ * @pit_loaded:	when the count of each of its channels was loaded
+ * @pit_pending: ticks that are still to be injected
+ */
+struct kvm_core_vm_extra {
+#ifndef __GENKSYMS__
+	s64 pit_expires;
+	s64 pit_loaded[3];
+	u32 pit_pending;
+#endif
+};
+
+/**
+ * struct kvm_core_ops - what an instance does for a handoff
+ * @vcpu_pages:	the pages behind a new vCPU's mapping, each with a reference
+ * @vcpu_stop:	the vCPU is out of the guest and is to stay so. -EAGAIN when
+ *		KVM_RUN has to be called once more, with a signal pending, before
+ *		KVM_GET_* tells all: an exit of which userspace has not yet seen the
+ *		end. Otherwise 0.
+ * @vcpu_settle: timers of the vCPU that have expired become interrupts that
+ *		KVM_GET_* shows, the others stand still; @extra is filled in
+ * @vcpu_go:	undo @vcpu_settle: the vCPU stays here
+ * @vcpu_adopt:	the vCPU got all its state by KVM_SET_*, and now gets @extra
+ * @vcpu_populate: map a page of the guest's memory ahead, as if it had been read;
+ *		1 if it was, 0 if there is nothing to do, or an errno
+ * @vcpu_pin:	keep the page tables that the vCPU has now, after @vcpu_populate;
+ *		what to give to @vm_unpin, or NULL
+ * @vm_unpin:	undo @vcpu_pin, when the vCPUs have begun to run
+ * @vm_settle:	as @vcpu_settle, for the PIT
+ * @vm_go:	undo @vm_settle
+ * @vm_adopt:	as @vcpu_adopt
+ * @vcpu_ring_page: page of the vCPU's dirty ring at this offset of its mapping, or
+ *		NULL; does not sleep
+ * @vm_take_rings: the vCPUs exchange their dirty rings with those of the same number
+ *		of another VM, of whichever instance; only the address of @from counts
+ * @vm_hold:	the irqfds listen no more (true), and the signals stay in the
+ *		eventfds' counters, or listen again. Those of a VM that is set up in
+ *		a handoff do not listen at first.
+ * @vm_flush:	wait for injections that a signal before @vm_hold has begun
+ * @vm_bypass:	irqfds of a VM that was set up in a handoff become consumers of the
+ *		producers (irqbypass) whose interrupts they deliver
+ * @vcpu_pi:	the vCPU's posted-interrupt descriptor (kvm_core_pi_alloc()), NULL
+ *		where the vendor has none. With @pi, the vCPU has that one from now on,
+ *		and the former is returned. If @live, it is one that devices post to:
+ *		what the former holds goes into the LAPIC first, and what @pi holds is
+ *		left to the next entry. Otherwise the former is not touched.
+ * @vm_posted:	expect interrupts posted by devices, as if one was assigned (true), or
+ *		no more than those of @vm_bypass. -EOPNOTSUPP if the instance would not
+ *		see them.
+ *
+ * @vcpu and @vm are the private data of the files. All are called in the VM's
+ * address space, may sleep, and own the vCPU or VM.
+ */
+struct kvm_core_ops {
+#ifndef __GENKSYMS__
+	void (*vcpu_pages)(void *vcpu, struct page *pages[KVM_CORE_VCPU_PAGES]);
+	int (*vcpu_stop)(void *vcpu);
+	void (*vcpu_settle)(void *vcpu, struct kvm_core_vcpu_extra *extra);
+	void (*vcpu_go)(void *vcpu);
+	void (*vcpu_adopt)(void *vcpu, const struct kvm_core_vcpu_extra *extra);
+	int (*vcpu_populate)(void *vcpu, u64 gpa);
+	void *(*vcpu_pin)(void *vcpu);
+	void (*vm_unpin)(void *vm, void *pin);
+	void (*vm_settle)(void *vm, struct kvm_core_vm_extra *extra);
+	void (*vm_go)(void *vm, const struct kvm_core_vm_extra *extra);
+	void (*vm_adopt)(void *vm, const struct kvm_core_vm_extra *extra);
+	struct page *(*vcpu_ring_page)(void *vcpu, unsigned long pgoff);
+	int (*vm_take_rings)(void *vm, const void *from);
+	void (*vm_hold)(void *vm, bool hold);
+	void (*vm_flush)(void *vm);
+	void (*vm_bypass)(void *vm);
+	void *(*vcpu_pi)(void *vcpu, void *pi, bool live);
+	int (*vm_posted)(void *vm, bool on);
+#endif
+};
+
+/**
+ * struct kvm_core_instance - an instance, as it introduces itself
+ * @abi:	KVM_CORE_ABI of the header the instance was built with. First, so
+ *		that every kvm-core can read it.
+ * @number:	N of the module's name
+ * @vendor:	what the CPU must have
+ * @name:	name of the module with dashes, "kvm-amd-1"
+ * @source:	release of the kernel source that it was built from
+ * @owner:	the module
+ * @entry_checks: set by kvm_core_register(): the instance calls
+ *		kvm_core_check_svm() or kvm_core_check_vmx() before each VM entry
+ * @ops:	its part in a handoff
+ * @trace:	attach (on) or remove (not on) a probe of the instance's own that
+ *		calls the kvm_core_trace_*() function of @event (enum
+ *		kvm_core_event); 0 or an errno. Called from kvm_core_publish(),
+ *		kvm_core_unpublish(), and in between from a worker; sleeps.
+ * @priv:	kvm-core's
+ *
+ * Constant from kvm_core_register() to kvm_core_unregister(), @priv aside.
+ */
+struct kvm_core_instance {
+	unsigned int abi;
+#ifndef __GENKSYMS__
+	unsigned int number;
+	enum kvm_core_vendor vendor;
+	const char *name;
+	const char *source;
+	struct module *owner;
+	bool entry_checks;
+	const struct kvm_core_ops *ops;
+	int (*trace)(unsigned int event, bool on);
+	void *priv;
+#endif
+};
+
+/* Events of the trace system "kvm" */
+enum kvm_core_event {
+	KVM_CORE_EVENT_ENTRY,
+	KVM_CORE_EVENT_EXIT,
+	KVM_CORE_EVENT_MMIO,
+	KVM_CORE_EVENT_PIO,
+	KVM_CORE_EVENT_MSR,
+	KVM_CORE_EVENTS,
+};
+
+/**
+ * struct kvm_core_exit - a VM exit, for kvm_core_trace_exit()
+ * @vcpu_id:	number of the vCPU in its VM
+ * @isa:	1 for VMX, 2 for SVM
+ * @reason:	in the numbers of that
+ * @intr_info:	interruption information
+ * @error_code:	of an exception
+ * @rip:	of the guest
+ * @info1:	exit qualification, EXITINFO1
+ * @info2:	IDT-vectoring information, EXITINFO2
+ */
+struct kvm_core_exit {
+	unsigned int vcpu_id;
+	u32 isa;
+	u32 reason;
+	u32 intr_info;
+	u32 error_code;
+	unsigned long rip;
+	u64 info1;
+	u64 info2;
+};
+
+/* Registration: instance.c */
+int kvm_core_register(struct kvm_core_instance *inst);
+void kvm_core_unregister(struct kvm_core_instance *inst);
+int kvm_core_publish(struct kvm_core_instance *inst,
+		     const struct file_operations *fops, struct device **dev);
+void kvm_core_unpublish(struct kvm_core_instance *inst);
+void kvm_core_fail(struct kvm_core_instance *inst, const char *reason);
+
+/* Descriptors: file.c */
+int kvm_core_getfd(struct kvm_core_instance *inst, const char *name,
+		   const struct file_operations *fops, void *priv, int flags,
+		   const void *vm);
+struct file *kvm_core_getfile(struct kvm_core_instance *inst, const char *name,
+			      const struct file_operations *fops, void *priv,
+			      int flags, const void *vm);
+const struct file_operations *kvm_core_file_fops(const struct file *file);
+void kvm_core_count_vm(bool created, bool destroyed,
+		       unsigned long long *created_out,
+		       unsigned long long *active_out);
+
+/* A task that calls ioctls for kvm-core: replay.c */
+bool kvm_core_replaying(void);
+struct file *kvm_core_replay_file(unsigned int fd);
+int kvm_core_replay_fd(void);
+void kvm_core_replay_made(struct file *file);
+int kvm_core_owner_pid(void);
+struct page *kvm_core_vcpu_page(unsigned int which);
+
+/* Virtualization of the CPU: cpu.c */
+extern bool kvm_rebooting;
+
+int kvm_core_cpu_get(struct kvm_core_instance *inst);
+void kvm_core_cpu_put(struct kvm_core_instance *inst);
+int kvm_core_cpuhp_setup(struct kvm_core_instance *inst, int state, bool invoke,
+			 int (*startup)(unsigned int cpu),
+			 int (*teardown)(unsigned int cpu));
+void kvm_core_cpuhp_remove(struct kvm_core_instance *inst, int state,
+			   bool invoke);
+void kvm_core_syscore_set(struct kvm_core_instance *inst,
+			  struct syscore_ops *ops);
+
+/* Which instance a CPU works for: switch.c */
+DECLARE_PER_CPU(struct kvm_core_instance *, kvm_core_active);
+
+void kvm_core_switch(struct kvm_core_instance *inst);
+
+/*
+ * Called when a vCPU is loaded on this CPU, with preemption disabled. A macro,
+ * because this header comes before the kernel's own in every file of KVM.
+ */
+#define kvm_core_vcpu_load(inst)					\
+do {									\
+	struct kvm_core_instance *__inst = (inst);			\
+									\
+	if (unlikely(__this_cpu_read(kvm_core_active) != __inst))	\
+		kvm_core_switch(__inst);				\
+} while (0)
+
+/* User-return MSRs, and MSRs sampled before any guest ran: uret.c */
+int kvm_core_uret_add(struct kvm_core_instance *inst, u32 msr);
+u32 kvm_core_uret_msr(unsigned int slot);
+int kvm_core_uret_set(unsigned int slot, u64 value, u64 mask);
+u64 kvm_core_host_efer(void);
+u64 kvm_core_host_xss(void);
+
+/* Callbacks of which the kernel has one: callbacks.c */
+int kvm_core_perf_set(struct kvm_core_instance *inst,
+		      struct perf_guest_info_callbacks *cbs);
+void kvm_core_wakeup_set(struct kvm_core_instance *inst, void (*handler)(void));
+void kvm_core_emergency_set(struct kvm_core_instance *inst,
+			    void (*handler)(void));
+int kvm_core_ga_log_set(struct kvm_core_instance *inst, int (*handler)(u32));
+void kvm_core_hv_tsc_set(struct kvm_core_instance *inst, void (*handler)(void));
+
+/* What the probes of an instance call: trace.c */
+void kvm_core_trace_entry(unsigned int vcpu_id, unsigned long rip,
+			  bool immediate_exit);
+void kvm_core_trace_exit(const struct kvm_core_exit *exit);
+void kvm_core_trace_mmio(u32 type, u32 len, u64 gpa, u64 val);
+void kvm_core_trace_pio(unsigned int rw, unsigned int port, unsigned int size,
+			unsigned int count, unsigned int val);
+void kvm_core_trace_msr(unsigned int write, u32 msr, u64 data, bool exception);
+
+/* VMX: vmx.c */
+DECLARE_PER_CPU(struct vmcs *, kvm_core_current_vmcs);
+
+int kvm_core_vmx_setup(void);
+int kvm_core_vpid_get(struct kvm_core_instance *inst);
+void kvm_core_vpid_put(struct kvm_core_instance *inst, int vpid);
+int kvm_core_l1tf(struct kvm_core_instance *inst, int state);
+void kvm_core_check_vmx(struct kvm_core_instance *inst, const void *vcpu,
+			const struct vmcs *vmcs, int vpid);
+
+/* Posted-interrupt descriptors and who posts to them: pi.c */
+void *kvm_core_pi_alloc(void);
+void kvm_core_pi_put(void *pi);
+int kvm_core_irq_post(unsigned int irq, void *info);
+bool kvm_core_irq_posting(void);
+
+/* SVM: svm.c */
+
+/**
+ * struct kvm_core_svm - what SVM has once per CPU
+ * @asid_generation: raised when the ASIDs of this CPU start anew; never reset
+ * @max_asid:	highest ASID of the CPU
+ * @min_asid:	lowest ASID that is not SEV's
+ * @next_asid:	next to give away
+ * @current_vmcb: the VMCB that was loaded last, of whichever instance; only
+ *		compared, never followed
+ * @save_area:	page of VM_HSAVE_PA
+ *
+ * Written on its own CPU only with interrupts or preemption disabled,
+ * @current_vmcb also by cmpxchg() from another CPU when a VMCB is freed.
+ */
+struct kvm_core_svm {
+#ifndef __GENKSYMS__
+	u64 asid_generation;
+	u32 max_asid;
+	u32 min_asid;
+	u32 next_asid;
+	struct vmcb *current_vmcb;
+	struct page *save_area;
+#endif
+};
+
+DECLARE_PER_CPU(struct kvm_core_svm, kvm_core_svm);
+DECLARE_PER_CPU(u64, kvm_core_tsc_ratio);
+
+enum kvm_core_sev_bitmap {
+	KVM_CORE_SEV_USED,
+	KVM_CORE_SEV_RECLAIM,
+	KVM_CORE_SEV_BITMAPS,
+};
+
+extern struct mutex kvm_core_sev_bitmap_lock;
+extern struct rw_semaphore kvm_core_sev_deactivate_lock;
+
+/* In what kvm_core_asid_next() returns, beside the ASID. */
+#define KVM_CORE_ASID_FLUSH	BIT_ULL(32)
+
+struct page *kvm_core_save_area(int cpu);
+u64 kvm_core_asid_next(struct kvm_core_instance *inst, const void *vcpu,
+		       u64 *generation);
+u32 kvm_core_avic_id_get(void);
+void kvm_core_avic_id_put(u32 id);
+unsigned long *kvm_core_sev_bitmap(enum kvm_core_sev_bitmap which,
+				   unsigned int bits);
+int kvm_core_misc_cg_set_capacity(struct kvm_core_instance *inst, int type,
+				  unsigned long capacity);
+void kvm_core_check_svm(struct kvm_core_instance *inst, const void *vcpu,
+			u64 save_area_pa, u32 asid, u64 generation);
+
+#endif

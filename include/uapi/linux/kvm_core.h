@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: GPL-2.0-only WITH Linux-syscall-note */
+/*
+ * kvm-core: several KVMs on one host, and VMs that go from one to another.
+ *
+ * The control device is /dev/kvm-core; its ioctls need CAP_SYS_ADMIN.
+ */
+#ifndef _UAPI_LINUX_KVM_CORE_H
+#define _UAPI_LINUX_KVM_CORE_H
+
+#include <linux/ioctl.h>
+#include <linux/types.h>
+
+#define KVM_CORE_NAME_LEN	32
+#define KVM_CORE_REASON_LEN	128
+
+/* A VM's own process may ask as well, and occupies the VM meanwhile. */
+#define KVM_CORE_MAX_DEADLINE_US 60000000
+#define KVM_CORE_MAX_TIMEOUT_MS	600000
+
+/* Stages of a handoff, in order. Until COMMIT is done the VM is where it was. */
+enum kvm_core_stage {
+	KVM_CORE_STAGE_RECORD,	/* can the VM be set up anew? */
+	KVM_CORE_STAGE_PREPARE,	/* the VM is set up on the target; it runs on */
+	KVM_CORE_STAGE_STOP,	/* its vCPUs leave guest mode */
+	KVM_CORE_STAGE_QUIESCE,	/* interrupts stay outside */
+	KVM_CORE_STAGE_MOVE,	/* state goes over */
+	KVM_CORE_STAGE_COMMIT,	/* descriptors go over, vCPUs run */
+	KVM_CORE_STAGE_RETIRE,	/* what it leaves behind is destroyed */
+	KVM_CORE_STAGES,
+};
+
+/* Say whether the handoff would work; the VM is prepared, and not stopped. */
+#define KVM_CORE_MOVE_DRY_RUN	(1 << 0)
+/* Do not fill the target's page tables ahead. */
+#define KVM_CORE_MOVE_NO_POPULATE (1 << 1)
+
+/**
+ * struct kvm_core_move - argument of KVM_CORE_MOVE and KVM_CORE_VM_MOVE
+ *
+ * The VM is named by @vm, or by @fd when @vm is 0. KVM_CORE_VM_MOVE is an ioctl on
+ * the VM's own descriptor, and ignores both.
+ *
+ * @vm:		the number that /sys/kernel/kvm_core/vms shows
+ * @fd:		the VM's descriptor, in the calling process; pidfd_getfd(2) gets one
+ *		from another process
+ * @flags:	KVM_CORE_MOVE_*
+ * @deadline_us: longest time that vCPUs are stopped; past it the handoff is
+ *		undone with ETIMEDOUT. 0: 100 ms. At most KVM_CORE_MAX_DEADLINE_US.
+ * @timeout_ms:	longest time for the whole up to COMMIT, 0: 10 s. At most
+ *		KVM_CORE_MAX_TIMEOUT_MS. A vCPU whose
+ *		thread does not come back to KVM_RUN is waited for so long, by stops
+ *		of at most the deadline.
+ * @reserved:	0
+ * @instance:	where to, as in /sys/kernel/kvm_core/instances
+ * @error:	result: 0 or a positive errno, as the ioctl itself returns it
+ * @stage:	result: enum kvm_core_stage; the one that failed, or the last
+ * @vcpus:	result: number of vCPUs
+ * @attempts:	result: how often the vCPUs were stopped
+ * @downtime_ns: result: from the first vCPU asked to stop until all are released
+ *		into the target (or, undone, into the source); the sum of all attempts
+ * @stopped_at_ns: result: CLOCK_MONOTONIC when that began, of the last attempt
+ * @stage_ns:	result: time of each stage
+ * @populated:	result: pages that were mapped ahead
+ * @pid:	result: process of the VM, in the caller's PID namespace
+ * @reserved2:	0
+ * @from:	result: the instance that the VM was on
+ * @reason:	result: one line, when there was an error
+ */
+struct kvm_core_move {
+	__u32 vm;
+	__s32 fd;
+	__u32 flags;
+	__u32 deadline_us;
+	__u32 timeout_ms;
+	__u32 reserved;
+	char instance[KVM_CORE_NAME_LEN];
+
+	__u32 error;
+	__u32 stage;
+	__u32 vcpus;
+	__u32 attempts;
+	__u64 downtime_ns;
+	__u64 stopped_at_ns;
+	__u64 stage_ns[KVM_CORE_STAGES];
+	__u64 populated;
+	__s32 pid;
+	__u32 reserved2;
+	char from[KVM_CORE_NAME_LEN];
+	char reason[KVM_CORE_REASON_LEN];
+};
+
+/**
+ * struct kvm_core_instance_info - one loaded instance, of KVM_CORE_LIST
+ * @index:	argument: counts from 0; ENOENT past the last
+ * @number:	N of its name
+ * @flags:	KVM_CORE_INSTANCE_*
+ * @vms:	VMs on it
+ * @name:	as in /sys/kernel/kvm_core/instances
+ * @source:	release of the KVM source it was built from
+ * @state:	loading, live or failed
+ */
+struct kvm_core_instance_info {
+	__u32 index;
+	__u32 number;
+	__u32 flags;
+	__u32 vms;
+	char name[KVM_CORE_NAME_LEN];
+	char source[KVM_CORE_NAME_LEN];
+	char state[KVM_CORE_NAME_LEN];
+};
+
+#define KVM_CORE_INSTANCE_DEFAULT (1 << 0)
+
+/**
+ * struct kvm_core_name - argument of KVM_CORE_SET_DEFAULT
+ * @name:	an instance, or empty for the one that was loaded last
+ */
+struct kvm_core_name {
+	char name[KVM_CORE_NAME_LEN];
+};
+
+/**
+ * struct kvm_core_move_all - argument of KVM_CORE_MOVE_ALL
+ * @move:	as for one VM, but for its name; the result of the last that failed,
+ *		or of the last
+ * @moved:	result: VMs that arrived
+ * @failed:	result: VMs that stay where they were
+ * @here:	result: VMs that were there before
+ * @reserved:	0
+ */
+struct kvm_core_move_all {
+	struct kvm_core_move move;
+	__u32 moved;
+	__u32 failed;
+	__u32 here;
+	__u32 reserved;
+};
+
+#define KVM_CORE_IOC		0xbc
+
+/* On /dev/kvm-core */
+#define KVM_CORE_LIST		_IOWR(KVM_CORE_IOC, 0, struct kvm_core_instance_info)
+#define KVM_CORE_SET_DEFAULT	_IOW(KVM_CORE_IOC, 1, struct kvm_core_name)
+#define KVM_CORE_MOVE		_IOWR(KVM_CORE_IOC, 2, struct kvm_core_move)
+#define KVM_CORE_MOVE_ALL	_IOWR(KVM_CORE_IOC, 3, struct kvm_core_move_all)
+
+/* On a VM's descriptor, for its VMM; no capability is needed */
+#define KVM_CORE_VM_MOVE	_IOWR(KVM_CORE_IOC, 16, struct kvm_core_move)
+
+#endif

@@ -1,0 +1,292 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * /dev/kvm-core: the operator's way in. The interface is
+ * include/uapi/linux/kvm_core.h.
+ */
+#define pr_fmt(fmt) "kvm-core: " fmt
+
+#include <linux/capability.h>
+#include <linux/file.h>
+#include <linux/miscdevice.h>
+#include <linux/module.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+
+#include "core.h"
+#include "handoff.h"
+
+/* Copies what was asked for; nothing else of the caller's comes back to it. */
+static int copy_args(struct kvm_core_move *args,
+		     const struct kvm_core_move __user *from)
+{
+	struct kvm_core_move in;
+
+	if (copy_from_user(&in, from, sizeof(in)))
+		return -EFAULT;
+	if (in.flags & ~(KVM_CORE_MOVE_DRY_RUN | KVM_CORE_MOVE_NO_POPULATE))
+		return -EINVAL;
+	if (in.reserved || in.timeout_ms > KVM_CORE_MAX_TIMEOUT_MS ||
+	    in.deadline_us > KVM_CORE_MAX_DEADLINE_US)
+		return -EINVAL;
+	if (strnlen(in.instance, sizeof(in.instance)) == sizeof(in.instance))
+		return -EINVAL;
+	memset(args, 0, sizeof(*args));
+	args->vm = in.vm;
+	args->fd = in.fd;
+	args->flags = in.flags;
+	args->deadline_us = in.deadline_us;
+	args->timeout_ms = in.timeout_ms;
+	strscpy(args->instance, in.instance, sizeof(args->instance));
+	return 0;
+}
+
+static int fail(struct kvm_core_move *args, int error, const char *reason)
+{
+	args->error = -error;
+	strscpy(args->reason, reason, sizeof(args->reason));
+	return error;
+}
+
+static int move_to(struct core_vm *vm, struct kvm_core_move *args)
+{
+	struct core_instance *to;
+	int r;
+
+	to = core_get_by_name(args->instance);
+	if (!to)
+		return fail(args, -ENODEV, "no such instance is loaded");
+	args->vm = vm->id;
+	r = core_move(vm, to, args);
+	core_put(to);
+	return r;
+}
+
+static struct core_vm *vm_of_fd(int fd)
+{
+	struct core_vm *vm = NULL;
+	struct file *file = fget(fd);
+
+	if (!file)
+		return NULL;
+	if (core_is_file(file) && core_file_of(file)->vm)
+		vm = core_vm_get(core_file_of(file)->vm->id);
+	fput(file);
+	return vm;
+}
+
+static int do_one(struct kvm_core_move *args)
+{
+	struct core_vm *vm;
+	int r;
+
+	vm = args->vm ? core_vm_get(args->vm) : vm_of_fd(args->fd);
+	if (!vm)
+		return fail(args, -ENOENT, "no such VM");
+	r = move_to(vm, args);
+	core_vm_put(vm);
+	return r;
+}
+
+static long ioctl_move(struct kvm_core_move __user *arg)
+{
+	struct kvm_core_move *args;
+	long r;
+
+	args = kzalloc(sizeof(*args), GFP_KERNEL);
+	if (!args)
+		return -ENOMEM;
+	r = copy_args(args, arg);
+	if (!r) {
+		r = do_one(args);
+		if (copy_to_user(arg, args, sizeof(*args)))
+			r = -EFAULT;
+	}
+	kfree(args);
+	return r;
+}
+
+static int do_all(struct kvm_core_move_all *all, const struct kvm_core_move *want)
+{
+	struct kvm_core_move failed = { 0 };
+	struct core_instance *to;
+	struct core_vm *vm;
+	int id, r = 0;
+
+	to = core_get_by_name(want->instance);
+	if (!to)
+		return fail(&all->move, -ENODEV, "no such instance is loaded");
+	for (id = core_vm_next(0); id; id = core_vm_next(id)) {
+		vm = core_vm_get(id);
+		if (!vm)
+			continue;
+		all->move = *want;
+		all->move.vm = id;
+		r = core_move(vm, to, &all->move);
+		core_vm_put(vm);
+		if (!r) {
+			all->moved++;
+		} else if (r == -EALREADY) {
+			all->here++;
+		} else {
+			all->failed++;
+			failed = all->move;
+		}
+	}
+	core_put(to);
+	if (!all->failed)
+		return 0;
+	all->move = failed;
+	return -(int)failed.error;
+}
+
+static long ioctl_move_all(struct kvm_core_move_all __user *arg)
+{
+	struct kvm_core_move_all *all;
+	struct kvm_core_move *want;
+	long r = -ENOMEM;
+
+	all = kzalloc(sizeof(*all), GFP_KERNEL);
+	want = kzalloc(sizeof(*want), GFP_KERNEL);
+	if (!all || !want)
+		goto out;
+	r = copy_args(want, &arg->move);
+	if (r)
+		goto out;
+	all->move = *want;
+	r = do_all(all, want);
+	if (copy_to_user(arg, all, sizeof(*all)))
+		r = -EFAULT;
+out:
+	kfree(all);
+	kfree(want);
+	return r;
+}
+
+static long ioctl_list(struct kvm_core_instance_info __user *arg)
+{
+	struct kvm_core_instance_info info = { 0 };
+	struct core_instance *ci;
+	bool found = false;
+	u32 index, i = 0;
+
+	if (get_user(index, &arg->index))
+		return -EFAULT;
+	info.index = index;
+	mutex_lock(&core_lock);
+	list_for_each_entry(ci, &core_instances, link) {
+		if (i++ != index)
+			continue;
+		found = true;
+		info.number = ci->inst->number;
+		info.vms = atomic_read(&ci->vms);
+		if (core_default_locked() == ci)
+			info.flags |= KVM_CORE_INSTANCE_DEFAULT;
+		strscpy(info.name, ci->inst->name, sizeof(info.name));
+		strscpy(info.source, ci->inst->source, sizeof(info.source));
+		strscpy(info.state, core_state_name(ci), sizeof(info.state));
+	}
+	mutex_unlock(&core_lock);
+	if (!found)
+		return -ENOENT;
+	return copy_to_user(arg, &info, sizeof(info)) ? -EFAULT : 0;
+}
+
+static long ioctl_set_default(const struct kvm_core_name __user *arg)
+{
+	struct kvm_core_name name;
+
+	if (copy_from_user(&name, arg, sizeof(name)))
+		return -EFAULT;
+	if (strnlen(name.name, sizeof(name.name)) == sizeof(name.name))
+		return -EINVAL;
+	return core_set_default(name.name);
+}
+
+static long control_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+{
+	void __user *argp = (void __user *)arg;
+
+	switch (cmd) {
+	case KVM_CORE_LIST:
+		return ioctl_list(argp);
+	case KVM_CORE_SET_DEFAULT:
+		return ioctl_set_default(argp);
+	case KVM_CORE_MOVE:
+		return ioctl_move(argp);
+	case KVM_CORE_MOVE_ALL:
+		return ioctl_move_all(argp);
+	default:
+		return -ENOTTY;
+	}
+}
+
+/* Once open, the descriptor may be given to who has not the capability. */
+static int control_open(struct inode *inode, struct file *file)
+{
+	return capable(CAP_SYS_ADMIN) ? 0 : -EPERM;
+}
+
+static const struct file_operations control_fops = {
+	.owner = THIS_MODULE,
+	.open = control_open,
+	.unlocked_ioctl = control_ioctl,
+	.compat_ioctl = compat_ptr_ioctl,
+	.llseek = noop_llseek,
+};
+
+static struct miscdevice control_misc = {
+	.minor = MISC_DYNAMIC_MINOR,
+	.name = "kvm-core",
+	.fops = &control_fops,
+	.mode = 0600,
+};
+
+/**
+ * core_control_move_self - KVM_CORE_VM_MOVE: a VMM asks for its own VM
+ * @vm: the VM
+ * @arg: the argument
+ *
+ * Context: process, without the VM's gate; sleeps.
+ * Return: as core_move().
+ */
+long core_control_move_self(struct core_vm *vm,
+			    struct kvm_core_move __user *arg)
+{
+	struct kvm_core_move *args;
+	long r;
+
+	if (!vm)
+		return -ENOENT;
+	args = kzalloc(sizeof(*args), GFP_KERNEL);
+	if (!args)
+		return -ENOMEM;
+	r = copy_args(args, arg);
+	if (!r) {
+		r = move_to(vm, args);
+		if (copy_to_user(arg, args, sizeof(*args)))
+			r = -EFAULT;
+	}
+	kfree(args);
+	return r;
+}
+
+/**
+ * core_control_init - make /dev/kvm-core
+ *
+ * Context: process; sleeps.
+ * Return: 0 or an error of misc_register().
+ */
+int core_control_init(void)
+{
+	return misc_register(&control_misc);
+}
+
+/**
+ * core_control_exit - undo core_control_init()
+ *
+ * Context: process; sleeps.
+ */
+void core_control_exit(void)
+{
+	misc_deregister(&control_misc);
+}

@@ -1,0 +1,357 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Virtualization on or off, per CPU; CPU hotplug, suspend, reboot.
+ */
+#define pr_fmt(fmt) "kvm-core: " fmt
+
+#include <linux/cpu.h>
+#include <linux/cpuhotplug.h>
+#include <linux/module.h>
+#include <linux/rculist.h>
+#include <linux/reboot.h>
+#include <linux/syscore_ops.h>
+
+#include "core.h"
+
+/*
+ * Set before virtualization is turned off for a reboot: the fault fixups of
+ * every instance, assembly included, then take a fault in VMX or SVM
+ * instructions as expected. That the distribution's kvm.ko exports the same
+ * name keeps the module loader from having both.
+ */
+bool kvm_rebooting;
+EXPORT_SYMBOL_GPL(kvm_rebooting);
+
+/*
+ * Instances that have virtualization in use on this CPU. Touched on its CPU
+ * only, with interrupts disabled.
+ */
+static DEFINE_PER_CPU(unsigned int, core_cpu_users);
+
+static const enum cpuhp_state core_hp_states[CORE_HP_MAX] = {
+	[CORE_HP_STARTING] = CPUHP_AP_KVM_STARTING,
+	[CORE_HP_CLK] = CPUHP_AP_X86_KVM_CLK_ONLINE,
+};
+
+static int core_hp_of(int state)
+{
+	int i;
+
+	for (i = 0; i < CORE_HP_MAX; i++)
+		if (core_hp_states[i] == state)
+			return i;
+	return -EINVAL;
+}
+
+/**
+ * core_cpu_enabled - is virtualization on for this CPU
+ *
+ * Context: preemption disabled.
+ */
+bool core_cpu_enabled(void)
+{
+	return __this_cpu_read(core_cpu_users);
+}
+
+/**
+ * kvm_core_cpu_get - turn virtualization on for this CPU, or count one user more
+ * @inst: the user; it takes each CPU once
+ *
+ * Context: interrupts disabled, on the CPU meant.
+ * Return: 0, -EBUSY if somebody outside kvm-core has it on, -EFAULT or -EIO if
+ * the CPU refuses.
+ */
+int kvm_core_cpu_get(struct kvm_core_instance *inst)
+{
+	int r;
+
+	if (!__this_cpu_read(core_cpu_users)) {
+		if (inst->vendor == KVM_CORE_INTEL)
+			r = core_vmx_enable();
+		else
+			r = core_svm_enable();
+		if (r)
+			return r;
+		core_uret_cpu_sample();
+	}
+	__this_cpu_inc(core_cpu_users);
+	return 0;
+}
+EXPORT_SYMBOL_GPL(kvm_core_cpu_get);
+
+/**
+ * kvm_core_cpu_put - count one user of this CPU less, the last turns it off
+ * @inst: the user; none of its VMCSs is loaded on this CPU any more
+ *
+ * The MSRs of guests go back to the host's values only with the last user:
+ * this may be an interrupt between another instance's loading of them and its
+ * VM entry.
+ *
+ * Context: interrupts disabled, on the CPU meant.
+ */
+void kvm_core_cpu_put(struct kvm_core_instance *inst)
+{
+	if (WARN_ON_ONCE(!__this_cpu_read(core_cpu_users)))
+		return;
+	if (__this_cpu_dec_return(core_cpu_users))
+		return;
+	if (inst->vendor == KVM_CORE_INTEL)
+		core_vmx_disable();
+	else
+		core_svm_disable();
+	core_uret_cpu_restore(0);
+}
+EXPORT_SYMBOL_GPL(kvm_core_cpu_put);
+
+struct core_hp_call {
+	int (*fn)(unsigned int cpu);
+	unsigned int cpu;
+};
+
+static long core_hp_invoke(void *data)
+{
+	struct core_hp_call *call = data;
+
+	return call->fn(call->cpu);
+}
+
+/**
+ * kvm_core_cpuhp_setup - an instance's callbacks for one of KVM's cpuhp states
+ * @inst: the instance
+ * @state: CPUHP_AP_KVM_STARTING or CPUHP_AP_X86_KVM_CLK_ONLINE
+ * @invoke: call @startup now, on every CPU that is online
+ * @startup: CPU comes; context as of the state
+ * @teardown: CPU goes
+ *
+ * Context: process; sleeps.
+ * Return: 0, -EINVAL for another state, or what @startup returned.
+ */
+int kvm_core_cpuhp_setup(struct kvm_core_instance *inst, int state, bool invoke,
+			 int (*startup)(unsigned int cpu),
+			 int (*teardown)(unsigned int cpu))
+{
+	struct core_instance *ci = core_of(inst);
+	int hp = core_hp_of(state);
+	int r = 0;
+	int cpu;
+
+	if (hp < 0)
+		return hp;
+
+	cpus_read_lock();
+	ci->startup[hp] = startup;
+	ci->teardown[hp] = teardown;
+	if (invoke && startup) {
+		for_each_online_cpu(cpu) {
+			struct core_hp_call call = { startup, cpu };
+
+			r = work_on_cpu(cpu, core_hp_invoke, &call);
+			if (r) {
+				ci->startup[hp] = NULL;
+				ci->teardown[hp] = NULL;
+				break;
+			}
+		}
+	}
+	cpus_read_unlock();
+	return r;
+}
+EXPORT_SYMBOL_GPL(kvm_core_cpuhp_setup);
+
+/**
+ * kvm_core_cpuhp_remove - undo kvm_core_cpuhp_setup()
+ * @inst: the instance
+ * @state: the state
+ * @invoke: call the teardown callback now, on every CPU that is online
+ *
+ * Context: process; sleeps.
+ */
+void kvm_core_cpuhp_remove(struct kvm_core_instance *inst, int state,
+			   bool invoke)
+{
+	struct core_instance *ci = core_of(inst);
+	int hp = core_hp_of(state);
+	int cpu;
+
+	if (WARN_ON_ONCE(hp < 0))
+		return;
+
+	cpus_read_lock();
+	if (invoke && ci->teardown[hp]) {
+		for_each_online_cpu(cpu) {
+			struct core_hp_call call = { ci->teardown[hp], cpu };
+
+			work_on_cpu(cpu, core_hp_invoke, &call);
+		}
+	}
+	ci->startup[hp] = NULL;
+	ci->teardown[hp] = NULL;
+	cpus_read_unlock();
+}
+EXPORT_SYMBOL_GPL(kvm_core_cpuhp_remove);
+
+/*
+ * The callbacks of instances do not fail in KVM; should one, the CPU stays
+ * without that instance's virtualization and KVM_RUN on it fails, as upstream.
+ */
+static int core_hp_up(enum core_hp hp, unsigned int cpu)
+{
+	struct core_instance *ci;
+
+	rcu_read_lock();
+	list_for_each_entry_rcu(ci, &core_instances, link) {
+		int (*fn)(unsigned int cpu) = READ_ONCE(ci->startup[hp]);
+
+		if (fn)
+			fn(cpu);
+	}
+	rcu_read_unlock();
+	return 0;
+}
+
+static int core_hp_down(enum core_hp hp, unsigned int cpu)
+{
+	struct core_instance *ci;
+
+	rcu_read_lock();
+	list_for_each_entry_rcu(ci, &core_instances, link) {
+		int (*fn)(unsigned int cpu) = READ_ONCE(ci->teardown[hp]);
+
+		if (fn)
+			fn(cpu);
+	}
+	rcu_read_unlock();
+	return 0;
+}
+
+static int core_starting_up(unsigned int cpu)
+{
+	return core_hp_up(CORE_HP_STARTING, cpu);
+}
+
+static int core_starting_down(unsigned int cpu)
+{
+	return core_hp_down(CORE_HP_STARTING, cpu);
+}
+
+static int core_clk_up(unsigned int cpu)
+{
+	return core_hp_up(CORE_HP_CLK, cpu);
+}
+
+static int core_clk_down(unsigned int cpu)
+{
+	return core_hp_down(CORE_HP_CLK, cpu);
+}
+
+/**
+ * kvm_core_syscore_set - an instance's suspend and resume
+ * @inst: the instance
+ * @ops: they do not sleep and take no lock; NULL removes
+ *
+ * suspend() also serves at reboot: whatever runs, it takes the instance off
+ * the CPU.
+ *
+ * Context: process.
+ */
+void kvm_core_syscore_set(struct kvm_core_instance *inst,
+			  struct syscore_ops *ops)
+{
+	struct core_instance *ci = core_of(inst);
+
+	WRITE_ONCE(ci->syscore, ops);
+	if (!ops)
+		synchronize_rcu();
+}
+EXPORT_SYMBOL_GPL(kvm_core_syscore_set);
+
+static int core_suspend(void)
+{
+	struct core_instance *ci;
+
+	rcu_read_lock();
+	list_for_each_entry_rcu(ci, &core_instances, link) {
+		struct syscore_ops *ops = READ_ONCE(ci->syscore);
+
+		if (ops)
+			ops->suspend();
+	}
+	rcu_read_unlock();
+	return 0;
+}
+
+static void core_resume(void)
+{
+	struct core_instance *ci;
+
+	rcu_read_lock();
+	list_for_each_entry_rcu(ci, &core_instances, link) {
+		struct syscore_ops *ops = READ_ONCE(ci->syscore);
+
+		if (ops)
+			ops->resume();
+	}
+	rcu_read_unlock();
+}
+
+static struct syscore_ops core_syscore_ops = {
+	.suspend = core_suspend,
+	.resume = core_resume,
+};
+
+static void core_reboot_cpu(void *unused)
+{
+	core_suspend();
+}
+
+static int core_reboot(struct notifier_block *nb, unsigned long action,
+		       void *data)
+{
+	WRITE_ONCE(kvm_rebooting, true);
+	on_each_cpu(core_reboot_cpu, NULL, 1);
+	return NOTIFY_OK;
+}
+
+static struct notifier_block core_reboot_notifier = {
+	.notifier_call = core_reboot,
+};
+
+/**
+ * core_cpu_init - take KVM's cpuhp states and the host's power hooks
+ *
+ * Context: process; sleeps.
+ * Return: 0, or -EBUSY if another KVM has the states.
+ */
+int core_cpu_init(void)
+{
+	int r;
+
+	r = cpuhp_setup_state_nocalls(CPUHP_AP_KVM_STARTING,
+				      "kvm-core/cpu:starting",
+				      core_starting_up, core_starting_down);
+	if (r)
+		return r;
+	r = cpuhp_setup_state_nocalls(CPUHP_AP_X86_KVM_CLK_ONLINE,
+				      "kvm-core/clk:online",
+				      core_clk_up, core_clk_down);
+	if (r) {
+		cpuhp_remove_state_nocalls(CPUHP_AP_KVM_STARTING);
+		return r;
+	}
+	register_reboot_notifier(&core_reboot_notifier);
+	register_syscore_ops(&core_syscore_ops);
+	return 0;
+}
+
+/**
+ * core_cpu_exit - undo core_cpu_init()
+ *
+ * Context: process; sleeps.
+ */
+void core_cpu_exit(void)
+{
+	unregister_syscore_ops(&core_syscore_ops);
+	unregister_reboot_notifier(&core_reboot_notifier);
+	cpuhp_remove_state_nocalls(CPUHP_AP_X86_KVM_CLK_ONLINE);
+	cpuhp_remove_state_nocalls(CPUHP_AP_KVM_STARTING);
+}

@@ -1,0 +1,755 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Which ioctls configure a VM, and what of them still holds.
+ *
+ * An ioctl is one of: configuration, kept here; state, which KVM_GET_* tells;
+ * or unknown, and then the VM cannot be handed over, and says which it was.
+ */
+#define pr_fmt(fmt) "kvm-core: " fmt
+
+#include <linux/dirty_ring.h>
+#include <linux/eventfd.h>
+#include <linux/file.h>
+#include <linux/fs.h>
+#include <linux/jhash.h>
+#include <linux/kvm.h>
+#include <linux/overflow.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+
+#include "core.h"
+#include "eventfd.h"
+#include "vm.h"
+
+/* Limits of KVM's own; a larger argument is its to refuse. */
+#define MAX_ROUTES	4096
+#define MAX_CPUID	256
+#define MAX_FILTER_EVENTS 300
+#define MAX_MSR_BITMAP	0x600
+
+enum what {
+	VALUE,		/* the argument is a value */
+	FIXED,		/* the argument points to _IOC_SIZE() or @len bytes */
+	OTHER,		/* copy_other() knows */
+};
+
+/**
+ * struct rule - what an ioctl is
+ * @cmd:	the ioctl
+ * @what:	enum what
+ * @phase:	of configuration
+ * @len:	of FIXED, when the ioctl's number does not say it
+ */
+struct rule {
+	unsigned int cmd;
+	u8 what;
+	u8 phase;
+	u8 len;
+};
+
+static const struct rule vm_rules[] = {
+	{ KVM_SET_TSS_ADDR, VALUE, CORE_PHASE_VM },
+	{ KVM_SET_IDENTITY_MAP_ADDR, FIXED, CORE_PHASE_VM },
+	{ KVM_SET_BOOT_CPU_ID, VALUE, CORE_PHASE_VM },
+	{ KVM_SET_NR_MMU_PAGES, VALUE, CORE_PHASE_VM },
+	{ KVM_SET_TSC_KHZ, VALUE, CORE_PHASE_VM },
+	{ KVM_ENABLE_CAP, OTHER, CORE_PHASE_VM },
+	{ KVM_CREATE_IRQCHIP, VALUE, CORE_PHASE_CHIP },
+	{ KVM_CREATE_PIT, VALUE, CORE_PHASE_PIT },
+	{ KVM_CREATE_PIT2, FIXED, CORE_PHASE_PIT },
+	{ KVM_REINJECT_CONTROL, FIXED, CORE_PHASE_MEM,
+	  .len = sizeof(struct kvm_reinject_control) },
+	{ KVM_SET_USER_MEMORY_REGION, OTHER, CORE_PHASE_MEM },
+	{ KVM_SET_GSI_ROUTING, OTHER, CORE_PHASE_ROUTE },
+	{ KVM_X86_SET_MSR_FILTER, OTHER, CORE_PHASE_VCPU },
+	{ KVM_SET_PMU_EVENT_FILTER, OTHER, CORE_PHASE_VCPU },
+	{ KVM_REGISTER_COALESCED_MMIO, OTHER, CORE_PHASE_BUS },
+	{ KVM_UNREGISTER_COALESCED_MMIO, OTHER, CORE_PHASE_BUS },
+	{ KVM_IOEVENTFD, OTHER, CORE_PHASE_BUS },
+	{ KVM_IRQFD, OTHER, CORE_PHASE_IRQ },
+	{ 0 }
+};
+
+static const struct rule vcpu_rules[] = {
+	{ KVM_SET_CPUID, OTHER, CORE_PHASE_VCPU },
+	{ KVM_SET_CPUID2, OTHER, CORE_PHASE_VCPU },
+	{ KVM_ENABLE_CAP, OTHER, CORE_PHASE_VCPU },
+	{ KVM_SET_TSC_KHZ, VALUE, CORE_PHASE_VCPU },
+	{ KVM_SET_SIGNAL_MASK, OTHER, CORE_PHASE_VCPU },
+	{ KVM_SET_GUEST_DEBUG, FIXED, CORE_PHASE_BUS },
+	{ KVM_TPR_ACCESS_REPORTING, FIXED, CORE_PHASE_VCPU },
+	{ KVM_SET_VAPIC_ADDR, FIXED, CORE_PHASE_VCPU },
+	{ KVM_X86_SETUP_MCE, FIXED, CORE_PHASE_VCPU },
+	{ 0 }
+};
+
+static const struct rule device_rules[] = {
+	{ KVM_SET_DEVICE_ATTR, OTHER, CORE_PHASE_DEVICE },
+	{ 0 }
+};
+
+/* What KVM_GET_* tells, or what changes nothing. */
+static bool is_state(enum core_file_kind kind, unsigned int cmd)
+{
+	if (kind == CORE_FILE_VM) {
+		switch (cmd) {
+		case KVM_IRQ_LINE:
+		case KVM_IRQ_LINE_STATUS:
+		case KVM_SIGNAL_MSI:
+		case KVM_CREATE_VCPU:
+		case KVM_CREATE_DEVICE:
+		case KVM_GET_STATS_FD:
+		case KVM_CHECK_EXTENSION:
+		case KVM_GET_NR_MMU_PAGES:
+		case KVM_GET_IRQCHIP:
+		case KVM_SET_IRQCHIP:
+		case KVM_GET_PIT:
+		case KVM_SET_PIT:
+		case KVM_GET_PIT2:
+		case KVM_SET_PIT2:
+		case KVM_GET_CLOCK:
+		case KVM_SET_CLOCK:
+		case KVM_GET_TSC_KHZ:
+		case KVM_GET_DIRTY_LOG:
+		case KVM_CLEAR_DIRTY_LOG:
+		case KVM_RESET_DIRTY_RINGS:
+		case KVM_XEN_HVM_GET_ATTR:
+		case KVM_HAS_DEVICE_ATTR:
+			return true;
+		}
+		return false;
+	}
+	if (kind == CORE_FILE_VCPU) {
+		switch (cmd) {
+		case KVM_GET_REGS:
+		case KVM_SET_REGS:
+		case KVM_GET_SREGS:
+		case KVM_SET_SREGS:
+		case KVM_INTERRUPT:
+		case KVM_GET_SREGS2:
+		case KVM_SET_SREGS2:
+		case KVM_GET_FPU:
+		case KVM_SET_FPU:
+		case KVM_GET_XSAVE:
+		case KVM_GET_XSAVE2:
+		case KVM_SET_XSAVE:
+		case KVM_GET_XCRS:
+		case KVM_SET_XCRS:
+		case KVM_GET_DEBUGREGS:
+		case KVM_SET_DEBUGREGS:
+		case KVM_GET_MSRS:
+		case KVM_SET_MSRS:
+		case KVM_GET_LAPIC:
+		case KVM_SET_LAPIC:
+		case KVM_GET_MP_STATE:
+		case KVM_SET_MP_STATE:
+		case KVM_GET_VCPU_EVENTS:
+		case KVM_SET_VCPU_EVENTS:
+		case KVM_GET_NESTED_STATE:
+		case KVM_SET_NESTED_STATE:
+		case KVM_GET_CPUID2:
+		case KVM_GET_SUPPORTED_HV_CPUID:
+		case KVM_GET_TSC_KHZ:
+		case KVM_GET_STATS_FD:
+		case KVM_HAS_DEVICE_ATTR:
+		case KVM_GET_DEVICE_ATTR:
+		case KVM_SET_DEVICE_ATTR:
+		case KVM_NMI:
+		case KVM_SMI:
+		case KVM_TRANSLATE:
+		case KVM_KVMCLOCK_CTRL:
+		case KVM_X86_SET_MCE:
+		case KVM_XEN_VCPU_GET_ATTR:
+		/* They go with the ring. */
+		case DIRTY_RING_RESET:
+		case DIRTY_RING_NOTIFY:
+		case DIRTY_RING_LIMIT:
+		case DIRTY_RING_STATS_FD:
+		case DIRTY_RING_TAKE:
+			return true;
+		}
+		return false;
+	}
+	return cmd == KVM_HAS_DEVICE_ATTR || cmd == KVM_GET_DEVICE_ATTR;
+}
+
+/* Of all VMs: what KVM_ENABLE_CAP may have enabled and is enabled again. */
+static bool vm_cap_known(u32 cap)
+{
+	switch (cap) {
+	case KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2:
+	case KVM_CAP_HALT_POLL:
+	case KVM_CAP_DISABLE_QUIRKS:
+	case KVM_CAP_DISABLE_QUIRKS2:
+	case KVM_CAP_SPLIT_IRQCHIP:
+	case KVM_CAP_X2APIC_API:
+	case KVM_CAP_X86_DISABLE_EXITS:
+	case KVM_CAP_MSR_PLATFORM_INFO:
+	case KVM_CAP_EXCEPTION_PAYLOAD:
+	case KVM_CAP_X86_TRIPLE_FAULT_EVENT:
+	case KVM_CAP_X86_USER_SPACE_MSR:
+	case KVM_CAP_X86_BUS_LOCK_EXIT:
+	case KVM_CAP_EXIT_HYPERCALL:
+	case KVM_CAP_EXIT_ON_EMULATION_FAILURE:
+	case KVM_CAP_PMU_CAPABILITY:
+	case KVM_CAP_MAX_VCPU_ID:
+	case KVM_CAP_X86_NOTIFY_VMEXIT:
+	case KVM_CAP_VM_DISABLE_NX_HUGE_PAGES:
+	case KVM_CAP_DIRTY_LOG_RING:
+	case KVM_CAP_DIRTY_LOG_RING_ACQ_REL:
+		return true;
+	}
+	return false;
+}
+
+/**
+ * core_record_init - begin a record
+ * @rec: zeroed
+ *
+ * Context: any.
+ */
+void core_record_init(struct core_record *rec)
+{
+	mutex_init(&rec->lock);
+	spin_lock_init(&rec->why_lock);
+	INIT_LIST_HEAD(&rec->entries);
+}
+
+static void entry_free(struct core_entry *e)
+{
+	bool watched;
+	int i;
+
+	if (IS_ERR_OR_NULL(e))
+		return;
+	watched = e->efd && e->efd->entry;
+	core_eventfd_free(e->efd);
+	for (i = 0; i < ARRAY_SIZE(e->file); i++)
+		if (e->file[i] && !(i == 0 && watched))
+			fput(e->file[i]);
+	kvfree(e);
+}
+
+/**
+ * core_record_free - end a record
+ * @rec: the record; nobody else uses it but for eventfds that are being closed
+ *
+ * Context: process; sleeps.
+ */
+void core_record_free(struct core_record *rec)
+{
+	struct core_entry *e, *n;
+
+	mutex_lock(&rec->lock);
+	list_for_each_entry_safe(e, n, &rec->entries, link)
+		entry_free(e);
+	mutex_unlock(&rec->lock);
+	if (rec->irqfds)
+		core_eventfd_flush();
+	kfree(rec->buckets);
+}
+
+/* A handoff that has begun to set the VM up has to begin anew. */
+static void changed(struct core_file *cf)
+{
+	if (cf->vm)
+		atomic64_inc(&cf->vm->changes);
+}
+
+/**
+ * core_record_block - this VM cannot be set up again
+ * @cf: of the VM or of one of its vCPUs or devices
+ * @fmt: why; the first reason stays
+ *
+ * Context: process; mmap_lock may be held.
+ */
+void core_record_block(struct core_file *cf, const char *fmt, ...)
+{
+	struct core_record *rec = &cf->rec;
+	va_list args;
+
+	spin_lock(&rec->why_lock);
+	if (!rec->why[0]) {
+		va_start(args, fmt);
+		vsnprintf(rec->why, sizeof(rec->why), fmt, args);
+		va_end(args);
+		changed(cf);
+	}
+	spin_unlock(&rec->why_lock);
+}
+
+static const struct rule *rule_of(const struct core_file *cf, unsigned int cmd)
+{
+	const struct rule *r;
+
+	switch (cf->kind) {
+	case CORE_FILE_VM:
+		r = vm_rules;
+		break;
+	case CORE_FILE_VCPU:
+		r = vcpu_rules;
+		break;
+	default:
+		r = device_rules;
+	}
+	while (r->cmd && r->cmd != cmd)
+		r++;
+	return r->cmd ? r : NULL;
+}
+
+static struct core_entry *entry_alloc(size_t len)
+{
+	struct core_entry *e = kvzalloc(struct_size(e, data, len),
+					GFP_KERNEL_ACCOUNT);
+
+	if (!e)
+		return ERR_PTR(-ENOMEM);
+	e->len = len;
+	return e;
+}
+
+static struct core_entry *entry_copy(const void __user *arg, size_t len)
+{
+	struct core_entry *e = entry_alloc(len);
+
+	if (!IS_ERR(e) && copy_from_user(e->data, arg, len)) {
+		entry_free(e);
+		return ERR_PTR(-EFAULT);
+	}
+	return e;
+}
+
+/*
+ * A head and the elements that it counts in its 32 bits at @count. NULL when
+ * there are more than KVM takes.
+ */
+static struct core_entry *entry_copy_array(const void __user *arg, size_t head,
+					   size_t count, size_t size, u32 max)
+{
+	struct core_entry *e;
+	u32 n;
+
+	if (get_user(n, (const u32 __user *)(arg + count)))
+		return ERR_PTR(-EFAULT);
+	if (n > max)
+		return NULL;
+	e = entry_copy(arg, head + n * size);
+	if (!IS_ERR(e))
+		/* It may have grown meanwhile. */
+		*(u32 *)(e->data + count) = n;
+	return e;
+}
+
+/* The bitmaps follow the structure; replay.c sets the pointers. */
+static struct core_entry *copy_msr_filter(const void __user *arg)
+{
+	struct kvm_msr_filter *f;
+	struct core_entry *e, *full;
+	size_t len = sizeof(*f);
+	int i;
+
+	e = entry_copy(arg, len);
+	if (IS_ERR(e))
+		return e;
+	f = (void *)e->data;
+	for (i = 0; i < ARRAY_SIZE(f->ranges); i++) {
+		if (f->ranges[i].nmsrs > MAX_MSR_BITMAP * 8) {
+			entry_free(e);
+			return NULL;
+		}
+		len += ALIGN(DIV_ROUND_UP(f->ranges[i].nmsrs, 8), 8);
+	}
+	full = entry_alloc(len);
+	if (IS_ERR(full))
+		goto out;
+	memcpy(full->data, e->data, e->len);
+	len = sizeof(*f);
+	for (i = 0; i < ARRAY_SIZE(f->ranges); i++) {
+		size_t n = DIV_ROUND_UP(f->ranges[i].nmsrs, 8);
+
+		if (n && copy_from_user(full->data + len,
+					(void __user *)f->ranges[i].bitmap, n)) {
+			entry_free(full);
+			full = ERR_PTR(-EFAULT);
+			goto out;
+		}
+		len += ALIGN(n, 8);
+	}
+out:
+	entry_free(e);
+	return full;
+}
+
+static struct core_entry *copy_signal_mask(const void __user *arg)
+{
+	size_t len = sizeof(struct kvm_signal_mask) + sizeof(sigset_t);
+
+	return arg ? entry_copy(arg, len) : entry_alloc(0);
+}
+
+/* Takes a reference on the file; an error leaves the rest to KVM. */
+static bool entry_file(struct core_entry *e, int i, int fd)
+{
+	e->file[i] = fget(fd);
+	return e->file[i];
+}
+
+/* Of KVM_IRQFD: 0, -ENOMEM, or another error that is KVM's to report. */
+static int irqfd_files(struct core_entry *e)
+{
+	struct kvm_irqfd *irqfd = (void *)e->data;
+
+	if (!entry_file(e, 0, irqfd->fd))
+		return -EBADF;
+	/* To end one, only the first descriptor counts. */
+	if (irqfd->flags & KVM_IRQFD_FLAG_DEASSIGN)
+		return 0;
+	e->efd = core_eventfd_alloc(e->file[0]);
+	if (IS_ERR(e->efd)) {
+		int r = PTR_ERR(e->efd);
+
+		e->efd = NULL;
+		return r;
+	}
+	if (irqfd->flags & KVM_IRQFD_FLAG_RESAMPLE &&
+	    !entry_file(e, 1, irqfd->resamplefd))
+		return -EBADF;
+	return 0;
+}
+
+static struct core_entry *copy_eventfd(unsigned int cmd, const void __user *arg)
+{
+	struct core_entry *e;
+	int r = 0;
+
+	e = entry_copy(arg, _IOC_SIZE(cmd));
+	if (IS_ERR(e))
+		return e;
+	if (cmd == KVM_IRQFD) {
+		r = irqfd_files(e);
+	} else {
+		struct kvm_ioeventfd *io = (void *)e->data;
+
+		if (!entry_file(e, 0, io->fd))
+			r = -EBADF;
+		e->key[0] = io->addr;
+		e->key[1] = io->flags & KVM_IOEVENTFD_FLAG_DATAMATCH ?
+			    io->datamatch : 0;
+		e->key[2] = (u64)(io->flags & ~KVM_IOEVENTFD_FLAG_DEASSIGN) << 32 |
+			    io->len;
+	}
+	if (r) {
+		entry_free(e);
+		return r == -ENOMEM ? ERR_PTR(r) : NULL;
+	}
+	return e;
+}
+
+/* Of kvm-vfio: the group or file that the attribute names. */
+static struct core_entry *copy_device_attr(const void __user *arg)
+{
+	struct kvm_device_attr *attr;
+	struct core_entry *e;
+	s32 fd;
+
+	e = entry_copy(arg, sizeof(*attr));
+	if (IS_ERR(e))
+		return e;
+	attr = (void *)e->data;
+	if (get_user(fd, (s32 __user *)(unsigned long)attr->addr) ||
+	    !entry_file(e, 0, fd)) {
+		entry_free(e);
+		return NULL;
+	}
+	return e;
+}
+
+static struct core_entry *copy_other(unsigned int cmd, const void __user *arg)
+{
+	struct core_entry *e;
+
+	switch (cmd) {
+	case KVM_SET_CPUID:
+		return entry_copy_array(arg, sizeof(struct kvm_cpuid), 0,
+					sizeof(struct kvm_cpuid_entry),
+					MAX_CPUID);
+	case KVM_SET_CPUID2:
+		return entry_copy_array(arg, sizeof(struct kvm_cpuid2), 0,
+					sizeof(struct kvm_cpuid_entry2),
+					MAX_CPUID);
+	case KVM_SET_GSI_ROUTING:
+		return entry_copy_array(arg, sizeof(struct kvm_irq_routing), 0,
+					sizeof(struct kvm_irq_routing_entry),
+					MAX_ROUTES);
+	case KVM_SET_PMU_EVENT_FILTER:
+		return entry_copy_array(arg, sizeof(struct kvm_pmu_event_filter),
+					offsetof(struct kvm_pmu_event_filter,
+						 nevents), sizeof(u64),
+					MAX_FILTER_EVENTS);
+	case KVM_X86_SET_MSR_FILTER:
+		return copy_msr_filter(arg);
+	case KVM_SET_SIGNAL_MASK:
+		return copy_signal_mask(arg);
+	case KVM_IRQFD:
+	case KVM_IOEVENTFD:
+		return copy_eventfd(cmd, arg);
+	case KVM_SET_DEVICE_ATTR:
+		return copy_device_attr(arg);
+	case KVM_ENABLE_CAP:
+		e = entry_copy(arg, sizeof(struct kvm_enable_cap));
+		if (!IS_ERR(e))
+			e->key[0] = ((struct kvm_enable_cap *)e->data)->cap;
+		return e;
+	case KVM_SET_USER_MEMORY_REGION:
+		e = entry_copy(arg, sizeof(struct kvm_userspace_memory_region));
+		if (!IS_ERR(e))
+			e->key[0] = ((struct kvm_userspace_memory_region *)
+				     e->data)->slot;
+		return e;
+	case KVM_REGISTER_COALESCED_MMIO:
+	case KVM_UNREGISTER_COALESCED_MMIO:
+		e = entry_copy(arg, sizeof(struct kvm_coalesced_mmio_zone));
+		if (!IS_ERR(e)) {
+			struct kvm_coalesced_mmio_zone *z = (void *)e->data;
+
+			e->key[0] = z->addr;
+			e->key[1] = (u64)z->pio << 32 | z->size;
+		}
+		return e;
+	}
+	return NULL;
+}
+
+/**
+ * core_record_begin - an ioctl is about to go to the instance
+ * @cf: the descriptor of a VM, vCPU or device; its gate is held
+ * @cmd: the ioctl
+ * @arg: its argument, still unread by the instance. Userspace that changes
+ *	what this points to between two readings gets, after a handoff, what was
+ *	read here.
+ *
+ * Context: process; sleeps.
+ * Return: what core_record_end() wants to have, or an ERR_PTR() with which the
+ * ioctl fails.
+ */
+struct core_entry *core_record_begin(struct core_file *cf, unsigned int cmd,
+				     unsigned long arg)
+{
+	const struct rule *rule;
+	struct core_entry *e;
+
+	if (is_state(cf->kind, cmd))
+		return CORE_RECORD_STATE;
+	rule = rule_of(cf, cmd);
+	if (!rule)
+		return NULL;
+	switch (rule->what) {
+	case VALUE:
+		e = entry_alloc(0);
+		if (!IS_ERR(e))
+			e->arg = arg;
+		break;
+	case FIXED:
+		e = entry_copy((void __user *)arg,
+			       rule->len ?: _IOC_SIZE(cmd));
+		break;
+	default:
+		e = copy_other(cmd, (void __user *)arg);
+	}
+	/* What cannot be copied, KVM refuses; if not, core_record_end() blocks. */
+	if (IS_ERR_OR_NULL(e))
+		return e;
+	e->cmd = cmd;
+	e->phase = rule->phase;
+	return e;
+}
+
+static struct hlist_head *bucket_of(struct core_record *rec,
+				    const struct core_entry *e)
+{
+	u32 h = jhash2((const u32 *)e->key, sizeof(e->key) / 4, e->cmd);
+
+	h ^= (unsigned long)e->file[0] >> 8;
+	return &rec->buckets[h % CORE_RECORD_BUCKETS];
+}
+
+static bool same(const struct core_entry *a, const struct core_entry *b)
+{
+	return a->cmd == b->cmd && a->file[0] == b->file[0] &&
+	       !memcmp(a->key, b->key, sizeof(a->key));
+}
+
+static struct core_entry *find(struct core_record *rec,
+			       const struct core_entry *like)
+{
+	struct core_entry *e;
+
+	hlist_for_each_entry(e, bucket_of(rec, like), hash)
+		if (same(e, like))
+			return e;
+	return NULL;
+}
+
+static void drop(struct core_entry *e)
+{
+	if (!e)
+		return;
+	list_del(&e->link);
+	hlist_del(&e->hash);
+	entry_free(e);
+}
+
+static void drop_zones(struct core_record *rec, const struct core_entry *like)
+{
+	const struct kvm_coalesced_mmio_zone *gone = (const void *)like->data;
+	struct core_entry *e, *n;
+	u64 end;
+
+	/* In no zone, KVM finds. */
+	if (gone->size > INT_MAX ||
+	    check_add_overflow(gone->addr, (u64)gone->size, &end))
+		return;
+	list_for_each_entry_safe(e, n, &rec->entries, link) {
+		const struct kvm_coalesced_mmio_zone *z = (const void *)e->data;
+
+		if (e->cmd == KVM_REGISTER_COALESCED_MMIO &&
+		    z->pio == gone->pio && z->addr <= gone->addr &&
+		    end <= z->addr + z->size)
+			drop(e);
+	}
+}
+
+/* The eventfd stays as long as the VMM has it open, and so does the entry. */
+static void keep_eventfd(struct core_record *rec, struct core_entry *e)
+{
+	core_eventfd_watch(e->efd, rec, e);
+	rec->irqfds = true;
+	fput(e->file[0]);
+}
+
+/**
+ * core_record_closed - the VMM has closed the eventfd of an irqfd
+ * @efd: the eventfd
+ *
+ * Context: process; sleeps.
+ */
+void core_record_closed(struct core_eventfd *efd)
+{
+	struct core_record *rec = efd->rec;
+
+	mutex_lock(&rec->lock);
+	drop(efd->entry);
+	mutex_unlock(&rec->lock);
+}
+
+/* What of KVM's ioctls ends what an earlier one began. */
+static bool ends(struct core_record *rec, struct core_entry *e)
+{
+	struct core_entry *old;
+
+	switch (e->cmd) {
+	case KVM_SET_USER_MEMORY_REGION:
+		if (((struct kvm_userspace_memory_region *)e->data)->memory_size)
+			return false;
+		drop(find(rec, e));
+		return true;
+	case KVM_IRQFD:
+		if (!(((struct kvm_irqfd *)e->data)->flags &
+		      KVM_IRQFD_FLAG_DEASSIGN))
+			return false;
+		old = find(rec, e);
+		if (old && ((struct kvm_irqfd *)old->data)->gsi ==
+			   ((struct kvm_irqfd *)e->data)->gsi)
+			drop(old);
+		return true;
+	case KVM_IOEVENTFD:
+		if (!(((struct kvm_ioeventfd *)e->data)->flags &
+		      KVM_IOEVENTFD_FLAG_DEASSIGN))
+			return false;
+		drop(find(rec, e));
+		return true;
+	case KVM_UNREGISTER_COALESCED_MMIO:
+		drop_zones(rec, e);
+		return true;
+	case KVM_SET_CPUID:
+	case KVM_SET_CPUID2: {
+		/* Each replaces the other. */
+		struct core_entry other = {
+			.cmd = e->cmd == KVM_SET_CPUID ? KVM_SET_CPUID2 :
+							 KVM_SET_CPUID,
+		};
+
+		drop(find(rec, &other));
+		return false;
+	}
+	case KVM_SET_DEVICE_ATTR: {
+		struct kvm_device_attr *attr = (void *)e->data;
+
+		if (attr->group != KVM_DEV_VFIO_GROUP ||
+		    attr->attr != KVM_DEV_VFIO_GROUP_DEL)
+			return false;
+		drop(find(rec, e));
+		return true;
+	}
+	}
+	return false;
+}
+
+static bool cap_known(const struct core_file *cf, u32 cap)
+{
+	if (cf->kind == CORE_FILE_VM)
+		return vm_cap_known(cap);
+	return cap == KVM_CAP_ENFORCE_PV_FEATURE_CPUID;
+}
+
+/**
+ * core_record_end - the ioctl has come back
+ * @cf: as for core_record_begin()
+ * @cmd: the ioctl
+ * @e: from there, or NULL; not to be used afterwards
+ * @result: of the ioctl
+ *
+ * Context: process; sleeps.
+ */
+void core_record_end(struct core_file *cf, unsigned int cmd,
+		     struct core_entry *e, long result)
+{
+	struct core_record *rec = &cf->rec;
+	struct core_entry *old;
+
+	if (e == CORE_RECORD_STATE)
+		return;
+	if (result < 0)
+		goto out;
+	if (!e) {
+		core_record_block(cf, "ioctl %#x was used", cmd);
+		return;
+	}
+	if (cmd == KVM_ENABLE_CAP && !cap_known(cf, e->key[0]))
+		core_record_block(cf, "capability %llu was enabled", e->key[0]);
+	mutex_lock(&rec->lock);
+	if (!rec->buckets)
+		rec->buckets = kcalloc(CORE_RECORD_BUCKETS,
+				       sizeof(*rec->buckets),
+				       GFP_KERNEL_ACCOUNT);
+	changed(cf);
+	if (!rec->buckets) {
+		core_record_block(cf, "memory was out when it was configured");
+	} else if (!ends(rec, e)) {
+		old = find(rec, e);
+		if (old) {
+			list_replace(&old->link, &e->link);
+			hlist_del(&old->hash);
+			entry_free(old);
+		} else {
+			list_add_tail(&e->link, &rec->entries);
+		}
+		hlist_add_head(&e->hash, bucket_of(rec, e));
+		if (e->efd)
+			keep_eventfd(rec, e);
+		e = NULL;
+	}
+	mutex_unlock(&rec->lock);
+out:
+	entry_free(e);
+}

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The configuration of a VM: what userspace has set up by ioctls and KVM does
+ * not tell, kept so that it can be set up again on another instance.
+ */
+#ifndef __KVM_CORE_RECORD_H
+#define __KVM_CORE_RECORD_H
+
+#include <linux/list.h>
+#include <linux/mutex.h>
+#include <linux/slab.h>
+#include <linux/spinlock.h>
+#include <linux/types.h>
+
+struct core_eventfd;
+struct core_file;
+struct file;
+
+#define CORE_RECORD_BUCKETS 64
+
+/* Of core_record_begin(): nothing is to be kept. */
+#define CORE_RECORD_STATE ((struct core_entry *)ZERO_SIZE_PTR)
+
+/* In this order a VM is set up anew. */
+enum core_phase {
+	CORE_PHASE_VM,		/* before any vCPU */
+	CORE_PHASE_CHIP,
+	CORE_PHASE_PIT,
+	CORE_PHASE_MEM,
+	CORE_PHASE_ROUTE,
+	CORE_PHASE_VCPU,	/* the vCPUs are created before this one */
+	CORE_PHASE_BUS,
+	CORE_PHASE_IRQ,
+	CORE_PHASE_DEVICE,	/* after the source is gone */
+	CORE_PHASES,
+};
+
+/**
+ * struct core_entry - an ioctl that holds
+ * @link:	in core_record.entries, in the order of the first such ioctl
+ * @hash:	in core_record.buckets
+ * @cmd:	the ioctl
+ * @phase:	when it is replayed
+ * @arg:	its argument, where that is no pointer; else the length of @data
+ *		counts
+ * @key:	a later ioctl with the same @cmd, @key and first file replaces it
+ * @file:	files that the argument names by descriptor, each with a reference; of an
+ *		irqfd the first has none once the entry is in the record
+ * @efd:	of an irqfd: its eventfd, or NULL
+ * @len:	length of @data; 0 when @arg is the argument
+ * @data:	what the argument pointed to
+ */
+struct core_entry {
+	struct list_head link;
+	struct hlist_node hash;
+	unsigned int cmd;
+	enum core_phase phase;
+	unsigned long arg;
+	u64 key[3];
+	struct file *file[2];
+	struct core_eventfd *efd;
+	size_t len;
+	u8 data[] __aligned(8);
+};
+
+/**
+ * struct core_record - what a descriptor was told
+ * @lock:	protects @entries and @buckets. Held while they are replayed, so while
+ *		mmap_lock is taken
+ * @entries:	struct core_entry
+ * @buckets:	the same by hash; allocated with the first entry
+ * @irqfds:	an irqfd has been in there
+ * @why_lock:	protects @why; taken also with mmap_lock held, and only core_move.lock
+ *		is taken inside of it
+ * @why:	why this cannot be set up again; empty if it can
+ */
+struct core_record {
+	struct mutex lock;		/* see above */
+	struct list_head entries;
+	struct hlist_head *buckets;
+	bool irqfds;
+	spinlock_t why_lock;		/* see above */
+	char why[64];
+};
+
+void core_record_init(struct core_record *rec);
+void core_record_free(struct core_record *rec);
+__printf(2, 3) void core_record_block(struct core_file *cf, const char *fmt, ...);
+
+struct core_entry *core_record_begin(struct core_file *cf, unsigned int cmd,
+				     unsigned long arg);
+void core_record_closed(struct core_eventfd *efd);
+void core_record_end(struct core_file *cf, unsigned int cmd,
+		     struct core_entry *e, long result);
+
+#endif

@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The VMs of the host.
+ */
+#define pr_fmt(fmt) "kvm-core: " fmt
+
+#include <linux/cred.h>
+#include <linux/idr.h>
+#include <linux/module.h>
+#include <linux/pid.h>
+#include <linux/sched/mm.h>
+#include <linux/slab.h>
+
+#include "core.h"
+#include "handoff.h"
+#include "vm.h"
+
+static DEFINE_SPINLOCK(vms_lock);
+static LIST_HEAD(core_vms);
+static DEFINE_IDA(vm_ids);
+
+/**
+ * core_vm_create - a VM was created
+ * @ci: by which instance, pinned by the caller and, later, by the descriptor
+ * @cookie: by which the VM is found for the descriptors that come
+ *
+ * Context: process; sleeps.
+ * Return: the VM with one user, or an ERR_PTR().
+ */
+struct core_vm *core_vm_create(struct core_instance *ci, const void *cookie)
+{
+	struct core_vm *vm;
+	int r;
+
+	vm = kzalloc(sizeof(*vm), GFP_KERNEL_ACCOUNT);
+	if (!vm)
+		return ERR_PTR(-ENOMEM);
+	vm->id = ida_alloc_min(&vm_ids, 1, GFP_KERNEL);
+	if (vm->id < 0) {
+		r = vm->id;
+		kfree(vm);
+		return ERR_PTR(r);
+	}
+	vm->users = 1;
+	vm->ci = ci;
+	vm->cookie = cookie;
+	vm->pid = get_task_pid(current, PIDTYPE_TGID);
+	vm->uid = current_uid();
+	get_task_comm(vm->comm, current->group_leader);
+	INIT_LIST_HEAD(&vm->files);
+	init_rwsem(&vm->gate);
+	mutex_init(&vm->moving);
+	mutex_init(&vm->carry_lock);
+	init_waitqueue_head(&vm->wait);
+	vm->mm = current->mm;
+	mmgrab(vm->mm);
+
+	r = core_sysfs_vm_add(vm);
+	if (r)
+		return ERR_PTR(r);
+
+	spin_lock(&vms_lock);
+	list_add_tail(&vm->link, &core_vms);
+	spin_unlock(&vms_lock);
+	atomic_inc(&ci->vms);
+	return vm;
+}
+
+/**
+ * core_vm_find - the VM that an object of an instance belongs to
+ * @ci: the instance
+ * @cookie: as given to core_vm_create()
+ *
+ * Context: process.
+ * Return: the VM with one user more, or NULL if all its descriptors are closed.
+ */
+struct core_vm *core_vm_find(struct core_instance *ci, const void *cookie)
+{
+	struct core_vm *vm, *found = NULL;
+
+	spin_lock(&vms_lock);
+	list_for_each_entry(vm, &core_vms, link) {
+		if (vm->ci == ci && vm->cookie == cookie) {
+			vm->users++;
+			found = vm;
+			break;
+		}
+	}
+	spin_unlock(&vms_lock);
+	return found;
+}
+
+/**
+ * core_vm_get - the VM that sysfs shows under a number
+ * @id: the number
+ *
+ * Context: process.
+ * Return: the VM, for core_vm_put(), or NULL. Its descriptors may be closed
+ * meanwhile.
+ */
+struct core_vm *core_vm_get(int id)
+{
+	struct core_vm *vm, *found = NULL;
+
+	spin_lock(&vms_lock);
+	list_for_each_entry(vm, &core_vms, link) {
+		if (vm->id == id) {
+			kobject_get(&vm->kobj);
+			found = vm;
+			break;
+		}
+	}
+	spin_unlock(&vms_lock);
+	return found;
+}
+
+/**
+ * core_vm_next - go through the VMs by number
+ * @after: the number before, 0 at first
+ *
+ * Context: process.
+ * Return: the next number that is in use, or 0.
+ */
+int core_vm_next(int after)
+{
+	struct core_vm *vm;
+	int next = 0;
+
+	spin_lock(&vms_lock);
+	list_for_each_entry(vm, &core_vms, link)
+		if (vm->id > after && (!next || vm->id < next))
+			next = vm->id;
+	spin_unlock(&vms_lock);
+	return next;
+}
+
+/**
+ * core_vm_put - undo core_vm_get()
+ * @vm: the VM
+ *
+ * Context: process; sleeps.
+ */
+void core_vm_put(struct core_vm *vm)
+{
+	kobject_put(&vm->kobj);
+}
+
+/**
+ * core_vm_pin - keep the instance that a VM is on
+ * @vm: the VM, with a reference and its core_vm.moving
+ *
+ * Context: process.
+ * Return: the instance, for core_put(), or NULL if all descriptors are closed.
+ */
+struct core_instance *core_vm_pin(struct core_vm *vm)
+{
+	struct core_instance *ci = NULL;
+
+	spin_lock(&vms_lock);
+	/* A descriptor leaves the VM before it lets go of the instance. */
+	if (vm->users) {
+		ci = vm->ci;
+		__module_get(ci->inst->owner);
+	}
+	spin_unlock(&vms_lock);
+	return ci;
+}
+
+/**
+ * core_vm_free - the last reference is gone
+ * @vm: the VM
+ *
+ * Context: process.
+ */
+void core_vm_free(struct core_vm *vm)
+{
+	ida_free(&vm_ids, vm->id);
+	core_dirty_free(vm);
+	mmdrop(vm->mm);
+	put_pid(vm->pid);
+	kfree(vm);
+}
+
+/**
+ * core_vm_leave - a descriptor of a VM is being closed
+ * @vm: the VM
+ *
+ * Context: process.
+ * Return: true if it was the last: the VM is found no more, and the caller goes
+ * on to core_vm_destroy().
+ */
+bool core_vm_leave(struct core_vm *vm)
+{
+	bool last;
+
+	spin_lock(&vms_lock);
+	last = !--vm->users;
+	if (last)
+		list_del(&vm->link);
+	spin_unlock(&vms_lock);
+	return last;
+}
+
+/**
+ * core_vm_destroy - a VM is gone
+ * @vm: the VM, after core_vm_leave() of its last descriptor
+ *
+ * Context: process; sleeps until no attribute is being read.
+ */
+void core_vm_destroy(struct core_vm *vm)
+{
+	atomic_dec(&vm->ci->vms);
+	kobject_del(&vm->kobj);
+	kobject_put(&vm->kobj);
+}
+
+/**
+ * core_vm_vcpu - a vCPU descriptor came or went
+ * @vm: of which VM
+ * @change: 1 or -1
+ *
+ * Context: any.
+ */
+void core_vm_vcpu(struct core_vm *vm, int change)
+{
+	atomic_add(change, &vm->vcpus);
+	if (change > 0)
+		atomic_inc(&vm->vcpus_made);
+}
+
+/**
+ * core_vm_switch - a VM belongs to another instance
+ * @vm: the VM; its gate is held for writing
+ * @ci: the instance, pinned by the VM's descriptors
+ * @cookie: its own object
+ *
+ * Context: process.
+ */
+void core_vm_switch(struct core_vm *vm, struct core_instance *ci,
+		    const void *cookie)
+{
+	spin_lock(&vms_lock);
+	atomic_dec(&vm->ci->vms);
+	vm->ci = ci;
+	vm->cookie = cookie;
+	atomic_inc(&ci->vms);
+	spin_unlock(&vms_lock);
+}
+
+/**
+ * core_vm_exit - the end of kvm-core
+ *
+ * Context: process; no VM is left.
+ */
+void core_vm_exit(void)
+{
+	ida_destroy(&vm_ids);
+}

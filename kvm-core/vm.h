@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * A VM and its descriptors, as kvm-core sees them: what is behind each
+ * descriptor can be exchanged.
+ */
+#ifndef __KVM_CORE_VM_H
+#define __KVM_CORE_VM_H
+
+#include <linux/atomic.h>
+#include <linux/bitmap.h>
+#include <linux/completion.h>
+#include <linux/fs.h>
+#include <linux/kobject.h>
+#include <linux/list.h>
+#include <linux/mutex.h>
+#include <linux/rwsem.h>
+#include <linux/sched.h>
+#include <linux/spinlock.h>
+#include <linux/wait.h>
+
+#include <kvm-core/instance.h>
+
+#include "record.h"
+
+struct core_carry;
+struct core_instance;
+struct core_move;
+struct core_vcpu_state;
+
+/* Pins of the in-kernel IOAPIC, and the GSIs that lead there by default. */
+#define CORE_LINES 24
+
+enum core_file_kind {
+	CORE_FILE_DEV,		/* /dev/kvm* */
+	CORE_FILE_VM,
+	CORE_FILE_VCPU,
+	CORE_FILE_DEVICE,	/* KVM_CREATE_DEVICE */
+	CORE_FILE_VM_STATS,
+	CORE_FILE_VCPU_STATS,
+};
+
+/**
+ * struct core_file - one descriptor
+ * @fops:	what file->f_op points to, so that the file leads here while
+ *		file->private_data stays the instance's, as its handlers expect
+ * @inner:	the instance's operations
+ * @ci:		the instance, pinned by a module reference
+ * @kind:	what it is
+ * @id:		number of the vCPU, of a vCPU and its statistics; of a VM, the
+ *		descriptor that it was created with
+ * @file:	the file itself, valid while @link is on a list
+ * @vm:		the VM, NULL for /dev/kvm* and for the files of a VM that is
+ *		being prepared as target of a handoff
+ * @vcpu:	of a vCPU
+ * @mm:		of /dev/kvm*: of the process that opened it; counted (mmgrab), only
+ *		compared
+ * @link:	in core_vm.files or, of /dev/kvm*, in a list of file.c; under
+ *		core_files_lock
+ * @gate:	held for reading by every forwarded operation, except those of a
+ *		vCPU; for writing while @inner, @ci and file->private_data are
+ *		exchanged. That of a VM serves all of the VM's files.
+ * @backing:	held while @ci and file->private_data are exchanged, for a fault that
+ *		cannot wait for the gate
+ * @own_gate:	of a file without VM
+ * @rec:	configuration that went through this file
+ *
+ * @inner, @ci and file->private_data, the backing, are constant but for a
+ * handoff, which holds @gate or the vCPU's gate.
+ */
+struct core_file {
+	struct file_operations fops;
+	const struct file_operations *inner;
+	struct core_instance *ci;
+	enum core_file_kind kind;
+	int id;
+	struct file *file;
+	struct core_vm *vm;
+	struct core_vcpu *vcpu;
+	struct mm_struct *mm;
+	struct list_head link;
+	struct rw_semaphore *gate;
+	struct rw_semaphore own_gate;
+	spinlock_t backing;		/* see above, as all locks here */
+	struct core_record rec;
+};
+
+/**
+ * struct core_vcpu - the way of a vCPU into its instance
+ * @gate:	held by every ioctl on the vCPU but those of its dirty ring (which
+ *		hold the VM's gate), KVM_RUN included, so by a thread
+ *		that is parked too; the handoff owns a vCPU by holding it
+ * @runner:	the thread that is in KVM_RUN; set and cleared with a full barrier,
+ *		before and after which @stop is looked at
+ * @stop:	a handoff wants the vCPU; set by it before it looks at @runner,
+ *		cleared under @kick
+ * @kicked:	@runner was notified, and the flag is not yet taken back; under
+ *		@kick
+ * @kick:	held while @runner is notified, and by a runner that leaves and
+ *		has seen @stop or @kicked, so that no other system call of it is
+ *		interrupted
+ * @parked:	the runner waits in core_move_park(); under @kick
+ * @held:	the handoff's own thread holds @gate, since nobody is in there
+ * @work:	set by the handoff for a parked runner to do, cleared when it is done
+ * @target:	the file that is to be exchanged with this one, of the handoff
+ * @state:	buffers of the handoff
+ * @result:	of @work
+ * @pages:	behind the mappings of the descriptor, the same for every instance
+ *		that the vCPU has been in
+ * @pi:		its posted-interrupt descriptor, likewise; NULL if it has none
+ */
+struct core_vcpu {
+	struct mutex gate;		/* see above */
+	struct task_struct *runner;
+	bool stop;
+	bool kicked;
+	spinlock_t kick;		/* see above */
+	bool parked;
+	bool held;
+	int (*work)(struct core_move *mv, struct core_file *cf);
+	struct file *target;
+	struct core_vcpu_state *state;
+	int result;
+	struct page *pages[KVM_CORE_VCPU_PAGES];
+	void *pi;
+};
+
+/**
+ * struct core_vm - a VM, as long as one of its descriptors is open
+ * @link:	in core_vms, under vms_lock
+ * @kobj:	directory in /sys/kernel/kvm_core/vms, and the reference count;
+ *		core_vm_leave() takes it off the list first
+ * @users:	descriptors; under vms_lock
+ * @id:		the directory's name
+ * @ci:		the instance behind it, pinned by the descriptors; changes under
+ *		vms_lock, while @gate is held for writing
+ * @cookie:	address of the instance's own object, only compared; as @ci
+ * @pid:	process that created it
+ * @comm:	its name then
+ * @uid:	its user
+ * @vcpus:	vCPU descriptors that are open
+ * @vcpus_made:	vCPUs that were created, whether or not their descriptor is open
+ * @files:	its core_files; under core_files_lock
+ * @changes:	counts what a handoff that is preparing would have missed
+ * @lines:	GSIs that userspace holds high (KVM_IRQ_LINE)
+ * @carry_lock:	protects @carry and what it leads to. Held while user memory is read
+ *		and written, which may take as long as the VMM likes: not to be
+ *		waited for by other VMs; a handoff takes it when no ioctl on the VM
+ *		is under way
+ * @carry:	pages that are dirty and that the instance does not know of (dirty.c)
+ * @mm:		of the process that created it; counted (mmgrab)
+ * @gate:	core_file.gate of its files; a handoff, which then has the vCPUs' gates,
+ *		only tries to take it
+ * @moving:	taken by the handoff that has the VM
+ * @move:	that handoff, for the VM's vCPUs; NULL otherwise
+ * @wait:	the handoff waits for vCPUs here, and parked vCPUs for the handoff
+ * @moves:	handoffs that were committed
+ */
+struct core_vm {
+	struct list_head link;
+	struct kobject kobj;
+	unsigned int users;
+	int id;
+	struct core_instance *ci;
+	const void *cookie;
+	struct pid *pid;
+	char comm[TASK_COMM_LEN];
+	kuid_t uid;
+	atomic_t vcpus;
+	atomic_t vcpus_made;
+	struct list_head files;
+	atomic64_t changes;
+	DECLARE_BITMAP(lines, CORE_LINES);
+	struct mutex carry_lock;	/* see above */
+	struct core_carry *carry;
+	struct mm_struct *mm;
+	struct rw_semaphore gate;
+	struct mutex moving;		/* see above */
+	struct core_move *move;
+	wait_queue_head_t wait;
+	unsigned long moves;
+};
+
+extern struct mutex core_files_lock;
+
+/* vm.c */
+struct core_vm *core_vm_create(struct core_instance *ci, const void *cookie);
+struct core_vm *core_vm_find(struct core_instance *ci, const void *cookie);
+struct core_vm *core_vm_get(int id);
+int core_vm_next(int after);
+bool core_vm_leave(struct core_vm *vm);
+void core_vm_destroy(struct core_vm *vm);
+void core_vm_put(struct core_vm *vm);
+struct core_instance *core_vm_pin(struct core_vm *vm);
+void core_vm_vcpu(struct core_vm *vm, int change);
+void core_vm_switch(struct core_vm *vm, struct core_instance *ci,
+		    const void *cookie);
+
+/* file.c */
+long core_file_ioctl(struct file *file, unsigned int cmd, unsigned long arg);
+bool core_is_file(const struct file *file);
+struct core_file *core_file_of(const struct file *file);
+void core_file_swap(struct file *a, struct file *b);
+void core_file_dev_switch(struct core_instance *from, struct core_instance *to,
+			  const struct mm_struct *mm);
+
+/* park.c */
+struct core_vcpu *core_vcpu_alloc(void);
+void core_vcpu_free(struct core_vcpu *vcpu);
+long core_vcpu_ioctl(struct file *file, unsigned int cmd, unsigned long arg);
+long core_vcpu_compat_ioctl(struct file *file, unsigned int cmd,
+			    unsigned long arg);
+void core_vcpu_stop(struct core_vcpu *vcpu);
+void core_vcpu_kick(struct core_vcpu *vcpu);
+
+#endif
