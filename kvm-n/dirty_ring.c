@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Dirty rings: what the instance has in the place of KVM's own, with dirty-ring
+ * behind it. struct kvm_dirty_ring is KVM's; of it dirty_gfns is a pointer to
+ * struct dirty_ring here, and the indices are what tracepoints show.
+ */
+#include <linux/kvm_host.h>
+#include <linux/rcuwait.h>
+#include <linux/sched/signal.h>
+#include <trace/events/kvm.h>
+
+#include <dirty-ring/ring.h>
+#include <uapi/linux/dirty_ring.h>
+
+#include "kvm_mm.h"
+#include "relay.h"
+
+WRAP(kvm_vm_ioctl_check_extension);
+REAL(kvm_vm_ioctl_check_extension);
+
+static inline struct dirty_ring *ring_of(const struct kvm_dirty_ring *ring)
+{
+	return (struct dirty_ring *)ring->dirty_gfns;
+}
+
+static inline struct kvm_vcpu *vcpu_of(struct kvm_dirty_ring *ring)
+{
+	return container_of(ring, struct kvm_vcpu, dirty_ring);
+}
+
+u32 kvm_dirty_ring_get_rsvd_entries(void)
+{
+	return kvm_cpu_dirty_log_size() + KVM_DIRTY_RING_RSVD_ENTRIES;
+}
+
+static bool vcpu_trylock(const void *vcpu)
+{
+	return mutex_trylock(&((struct kvm_vcpu *)vcpu)->mutex);
+}
+
+static void vcpu_unlock(const void *vcpu)
+{
+	mutex_unlock(&((struct kvm_vcpu *)vcpu)->mutex);
+}
+
+static void vcpu_wake(const void *vcpu)
+{
+	kvm_vcpu_wake_up((struct kvm_vcpu *)vcpu);
+}
+
+int kvm_dirty_ring_alloc(struct kvm_dirty_ring *ring, int index, u32 size)
+{
+	struct dirty_ring_vcpu owner = {
+		.vm = vcpu_of(ring)->kvm,
+		.vcpu = vcpu_of(ring),
+		.id = index,
+		.reserved = kvm_dirty_ring_get_rsvd_entries(),
+		.trylock = vcpu_trylock,
+		.unlock = vcpu_unlock,
+		.wake = vcpu_wake,
+	};
+
+	ring->index = index;
+	ring->dirty_gfns = (void *)dirty_ring_create(&owner, size);
+	return ring->dirty_gfns ? 0 : -ENOMEM;
+}
+
+void kvm_dirty_ring_free(struct kvm_dirty_ring *ring)
+{
+	dirty_ring_destroy(ring_of(ring));
+	ring->dirty_gfns = NULL;
+}
+
+struct page *kvm_dirty_ring_get_page(struct kvm_dirty_ring *ring, u32 offset)
+{
+	return dirty_ring_page(ring_of(ring), offset);
+}
+
+/* Apart, so that nothing is saved for it when it is off. */
+static noinline void trace_push(struct kvm_dirty_ring *ring, u32 slot, u64 offset)
+{
+	ring->dirty_index = ring_of(ring)->pushed;
+	ring->reset_index = ring_of(ring)->reset;
+	trace_kvm_dirty_ring_push(ring, slot, offset);
+}
+
+void kvm_dirty_ring_push(struct kvm_dirty_ring *ring, u32 slot, u64 offset)
+{
+	if (!dirty_ring_push(ring_of(ring), slot, offset)) {
+		dirty_ring_drop(ring_of(ring));
+		return;
+	}
+	if (trace_kvm_dirty_ring_push_enabled())
+		trace_push(ring, slot, offset);
+}
+
+/*
+ * A vCPU that dirties memory too fast waits like a halted one, without the
+ * locks that entering the guest needs. False when there is something to do
+ * before it is time: a signal, or the end of the VM.
+ */
+static bool wait_until(struct kvm_vcpu *vcpu, ktime_t until)
+{
+	struct rcuwait *wait = kvm_arch_vcpu_get_wait(vcpu);
+	bool disturbed;
+
+	kvm_vcpu_srcu_read_unlock(vcpu);
+	prepare_to_rcuwait(wait);
+	/* Before what it is to be woken for is looked at. */
+	set_current_state(TASK_INTERRUPTIBLE);
+	disturbed = signal_pending(current) || vcpu->kvm->vm_dead;
+	if (!disturbed)
+		schedule_hrtimeout(&until, HRTIMER_MODE_ABS);
+	finish_rcuwait(wait);
+	kvm_vcpu_srcu_read_lock(vcpu);
+	return !disturbed;
+}
+
+static noinline bool check_ring(struct kvm_dirty_ring *ring)
+{
+	ktime_t until;
+
+	while (dirty_ring_stopped(ring_of(ring))) {
+		switch (dirty_ring_check(ring_of(ring), &until)) {
+		case DIRTY_RING_FULL:
+			return true;
+		case DIRTY_RING_GO:
+			return false;
+		case DIRTY_RING_WAIT:
+			/* With a signal pending, KVM does not enter the guest. */
+			if (!wait_until(vcpu_of(ring), until))
+				return false;
+		}
+	}
+	return false;
+}
+
+/*
+ * The vCPU is about to enter the guest: true sends it to userspace instead. Called
+ * when dirty_ring_stopped() only (row dirty-ring-entry).
+ */
+bool kvm_dirty_ring_soft_full(struct kvm_dirty_ring *ring)
+{
+	return dirty_ring_full(ring_of(ring)) || check_ring(ring);
+}
+
+/* Returns with mmu_lock as it was; another one may have had it meanwhile. */
+static void protect_range(struct kvm *kvm, const struct dirty_ring_range *range)
+{
+	unsigned int as_id = range->slot >> 16;
+	unsigned int id = (u16)range->slot;
+	struct kvm_memory_slot *slot;
+	u64 mask = range->mask;
+
+	if (as_id >= KVM_ADDRESS_SPACE_NUM || id >= KVM_USER_MEM_SLOTS)
+		return;
+	slot = id_to_memslot(__kvm_memslots(kvm, as_id), id);
+	if (!slot || range->offset >= slot->npages)
+		return;
+	if (slot->npages - range->offset < 64)
+		mask &= BIT_ULL(slot->npages - range->offset) - 1;
+	if (mask)
+		kvm_arch_mmu_enable_log_dirty_pt_masked(kvm, slot, range->offset,
+							mask);
+}
+
+static void protect(void *arg, const struct dirty_ring_range *ranges,
+		    unsigned int n)
+{
+	struct kvm *kvm = arg;
+	unsigned int i;
+
+	/* Slots stay, and splitting of huge pages may use the VM's cache. */
+	mutex_lock(&kvm->slots_lock);
+	KVM_MMU_LOCK(kvm);
+	for (i = 0; i < n; i++) {
+		protect_range(kvm, &ranges[i]);
+		cond_resched_rwlock_write(&kvm->mmu_lock);
+	}
+	KVM_MMU_UNLOCK(kvm);
+	mutex_unlock(&kvm->slots_lock);
+}
+
+static int reset_ring(struct kvm *kvm, struct kvm_dirty_ring *ring,
+		      unsigned int *count)
+{
+	int r = dirty_ring_reset(ring_of(ring), protect, kvm, count);
+
+	if (trace_kvm_dirty_ring_reset_enabled()) {
+		ring->dirty_index = ring_of(ring)->pushed;
+		ring->reset_index = ring_of(ring)->reset;
+		trace_kvm_dirty_ring_reset(ring);
+	}
+	return r;
+}
+
+/* One flush for all that was protected, before userspace hears of it. */
+static int reset_done(struct kvm *kvm, int r, unsigned int count)
+{
+	if (!count)
+		return r;
+	kvm_flush_remote_tlbs(kvm);
+	return count;
+}
+
+/**
+ * kvm_relay_reset_dirty_rings - KVM_RESET_DIRTY_RINGS
+ * @kvm: the VM
+ *
+ * Context: process; sleeps.
+ * Return: number of entries, -EINVAL without rings, -EINTR if a signal came
+ * before the first entry.
+ */
+int kvm_relay_reset_dirty_rings(struct kvm *kvm)
+{
+	unsigned int count = 0;
+	struct kvm_vcpu *vcpu;
+	unsigned long idx;
+	int r = 0;
+
+	if (!kvm->dirty_ring_size)
+		return -EINVAL;
+	kvm_for_each_vcpu(idx, vcpu, kvm) {
+		r = reset_ring(kvm, &vcpu->dirty_ring, &count);
+		if (r)
+			break;
+	}
+	return reset_done(kvm, r, count);
+}
+
+/**
+ * kvm_relay_dirty_ring_ioctl - ioctls of a vCPU that are its ring's
+ * @vcpu: the vCPU, which may be running
+ * @cmd: in the range of DIRTY_RING_IOCTLS
+ * @arg: its argument
+ *
+ * Context: process; sleeps.
+ * Return: what the ioctl does.
+ */
+long kvm_relay_dirty_ring_ioctl(struct kvm_vcpu *vcpu, unsigned int cmd,
+				unsigned long arg)
+{
+	unsigned int count = 0;
+	int r;
+
+	if (!vcpu->kvm->dirty_ring_size)
+		return -EINVAL;
+	if (cmd != DIRTY_RING_RESET)
+		return dirty_ring_ioctl(ring_of(&vcpu->dirty_ring), cmd, arg);
+	if (arg)
+		return -EINVAL;
+	r = reset_ring(vcpu->kvm, &vcpu->dirty_ring, &count);
+	return reset_done(vcpu->kvm, r, count);
+}
+
+int __wrap_kvm_vm_ioctl_check_extension(struct kvm *kvm, long ext)
+{
+	return dirty_ring_capability(ext) ?:
+		__real_kvm_vm_ioctl_check_extension(kvm, ext);
+}

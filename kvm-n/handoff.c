@@ -1,0 +1,361 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * An instance's part in the handoff of a VM, on either side of it: what KVM's
+ * userspace API does not reach.
+ */
+#include <linux/irqbypass.h>
+#include <linux/kvm_host.h>
+#include <linux/kvm_irqfd.h>
+#include <linux/wait.h>
+#include <dirty-ring/ring.h>
+
+#include "i8254.h"
+#include "irq.h"
+#include "lapic.h"
+#include "mmu.h"
+#include "mmu/mmu_internal.h"
+#include "mmu/spte.h"
+#include "mmu/tdp_mmu.h"
+#include "x86.h"
+#include "relay.h"
+
+WRAP(add_wait_queue_priority);
+REAL(add_wait_queue_priority);
+WRAP(irq_bypass_register_consumer);
+REAL(irq_bypass_register_consumer);
+
+static void vcpu_pages(void *priv, struct page *pages[KVM_CORE_VCPU_PAGES])
+{
+	struct kvm_vcpu *vcpu = priv;
+	int i;
+
+	BUILD_BUG_ON(KVM_PIO_PAGE_OFFSET != 1);
+	BUILD_BUG_ON(KVM_COALESCED_MMIO_PAGE_OFFSET != 2);
+	pages[0] = virt_to_page(vcpu->run);
+	pages[KVM_PIO_PAGE_OFFSET] = virt_to_page(vcpu->arch.pio_data);
+	pages[KVM_COALESCED_MMIO_PAGE_OFFSET] =
+		virt_to_page(vcpu->kvm->coalesced_mmio_ring);
+	for (i = 0; i < KVM_CORE_VCPU_PAGES; i++)
+		get_page(pages[i]);
+}
+
+/* Requests that end in an exit to userspace, and are nowhere else than here. */
+static bool exit_requested(struct kvm_vcpu *vcpu)
+{
+	return kvm_test_request(KVM_REQ_IOAPIC_EOI_EXIT, vcpu) ||
+	       kvm_test_request(KVM_REQ_REPORT_TPR_ACCESS, vcpu) ||
+	       kvm_test_request(KVM_REQ_TRIPLE_FAULT, vcpu);
+}
+
+static int vcpu_stop(void *priv)
+{
+	struct kvm_vcpu *vcpu = priv;
+
+	if (vcpu->arch.complete_userspace_io || vcpu->mmio_needed ||
+	    vcpu->arch.pio.count || exit_requested(vcpu))
+		return -EAGAIN;
+	return 0;
+}
+
+/* Of a timer that counts, not of one that has a deadline. */
+static bool counts(struct kvm_lapic *apic)
+{
+	u32 mode = kvm_lapic_get_reg(apic, APIC_LVTT) &
+		   apic->lapic_timer.timer_mode_mask;
+
+	return mode == APIC_LVT_TIMER_ONESHOT || mode == APIC_LVT_TIMER_PERIODIC;
+}
+
+/*
+ * A tick that has come becomes a bit of the IRR, as it does in KVM_RUN, since
+ * KVM_GET_LAPIC shows that and not what is owed. After this none comes.
+ */
+static void vcpu_settle(void *priv, struct kvm_core_vcpu_extra *extra)
+{
+	struct kvm_vcpu *vcpu = priv;
+	struct kvm_timer *timer;
+
+	extra->last_steal = vcpu->arch.st.last_steal;
+	extra->external_vector = vcpu->arch.pending_external_vector;
+	extra->timer_expires = 0;
+	if (!lapic_in_kernel(vcpu))
+		return;
+
+	timer = &vcpu->arch.apic->lapic_timer;
+	vcpu_load(vcpu);
+	hrtimer_cancel(&timer->timer);
+	kvm_inject_apic_timer_irqs(vcpu);
+	if (counts(vcpu->arch.apic) &&
+	    kvm_lapic_get_reg(vcpu->arch.apic, APIC_TMICT))
+		extra->timer_expires = ktime_to_ns(timer->target_expiration);
+	vcpu_put(vcpu);
+}
+
+/* Starts the timer, in whichever way, at the time that it has. */
+static void start_timer(struct kvm_vcpu *vcpu)
+{
+	struct kvm_timer *timer = &vcpu->arch.apic->lapic_timer;
+
+	if (timer->tscdeadline || timer->target_expiration)
+		kvm_lapic_switch_to_hv_timer(vcpu);
+}
+
+static void vcpu_go(void *priv)
+{
+	struct kvm_vcpu *vcpu = priv;
+
+	if (!lapic_in_kernel(vcpu))
+		return;
+	vcpu_load(vcpu);
+	start_timer(vcpu);
+	vcpu_put(vcpu);
+}
+
+/*
+ * KVM_SET_LAPIC has started the timer with what was left of the count when it was
+ * read, and a one-shot timer of which nothing was left as one that is about to
+ * tick. It is started again, at the time that it had.
+ */
+static void adopt_timer(struct kvm_vcpu *vcpu, s64 expires)
+{
+	struct kvm_timer *timer = &vcpu->arch.apic->lapic_timer;
+	s64 left = expires - ktime_to_ns(ktime_get());
+
+	hrtimer_cancel(&timer->timer);
+	atomic_set(&timer->pending, 0);
+	timer->target_expiration = ns_to_ktime(expires);
+	timer->tscdeadline = 0;
+	if (!expires)
+		return;
+	timer->tscdeadline = kvm_read_l1_tsc(vcpu, rdtsc());
+	if (left > 0)
+		timer->tscdeadline += nsec_to_cycles(vcpu, left);
+	start_timer(vcpu);
+}
+
+static void vcpu_adopt(void *priv, const struct kvm_core_vcpu_extra *extra)
+{
+	struct kvm_vcpu *vcpu = priv;
+
+	vcpu->arch.st.last_steal = extra->last_steal;
+	vcpu->arch.pending_external_vector = extra->external_vector;
+	if (!lapic_in_kernel(vcpu) || !counts(vcpu->arch.apic))
+		return;
+	vcpu_load(vcpu);
+	adopt_timer(vcpu, extra->timer_expires);
+	vcpu_put(vcpu);
+}
+
+/* A tick of the PIT that has come is an interrupt, and no other comes. */
+static void vm_settle(void *priv, struct kvm_core_vm_extra *extra)
+{
+	struct kvm *kvm = priv;
+	struct kvm_pit *pit = kvm->arch.vpit;
+	struct kvm_kpit_state *ps;
+	int i;
+
+	memset(extra, 0, sizeof(*extra));
+	if (!pit)
+		return;
+	ps = &pit->pit_state;
+	mutex_lock(&ps->lock);
+	if (hrtimer_cancel(&ps->timer))
+		extra->pit_expires = ktime_to_ns(hrtimer_get_expires(&ps->timer));
+	kthread_flush_work(&pit->expired);
+	extra->pit_pending = atomic_read(&ps->pending);
+	for (i = 0; i < ARRAY_SIZE(ps->channels); i++)
+		extra->pit_loaded[i] = ktime_to_ns(ps->channels[i].count_load_time);
+	mutex_unlock(&ps->lock);
+}
+
+static void vm_go(void *priv, const struct kvm_core_vm_extra *extra)
+{
+	struct kvm *kvm = priv;
+
+	if (extra->pit_expires)
+		hrtimer_start(&kvm->arch.vpit->pit_state.timer,
+			      ns_to_ktime(extra->pit_expires), HRTIMER_MODE_ABS);
+}
+
+static void vm_adopt(void *priv, const struct kvm_core_vm_extra *extra)
+{
+	struct kvm *kvm = priv;
+	struct kvm_pit *pit = kvm->arch.vpit;
+	struct kvm_kpit_state *ps;
+	int i;
+
+	if (!pit)
+		return;
+	ps = &pit->pit_state;
+	mutex_lock(&ps->lock);
+	for (i = 0; i < ARRAY_SIZE(ps->channels); i++)
+		ps->channels[i].count_load_time = ns_to_ktime(extra->pit_loaded[i]);
+	hrtimer_cancel(&ps->timer);
+	kthread_flush_work(&pit->expired);
+	atomic_set(&ps->pending, extra->pit_pending);
+	if (extra->pit_expires)
+		hrtimer_start(&ps->timer, ns_to_ktime(extra->pit_expires),
+			      HRTIMER_MODE_ABS);
+	mutex_unlock(&ps->lock);
+}
+
+/* By way of what KVM does when a page that it waited for has come. */
+static int vcpu_populate(void *priv, u64 gpa)
+{
+	struct kvm_vcpu *vcpu = priv;
+	struct kvm_async_pf work = {
+		.vcpu = vcpu,
+		.cr2_or_gpa = gpa,
+	};
+	int idx;
+
+	if (!tdp_enabled)
+		return -EOPNOTSUPP;
+	vcpu_load(vcpu);
+	idx = srcu_read_lock(&vcpu->kvm->srcu);
+	work.arch.direct_map = vcpu->arch.mmu->root_role.direct;
+	kvm_arch_async_page_ready(vcpu, &work);
+	srcu_read_unlock(&vcpu->kvm->srcu, idx);
+	vcpu_put(vcpu);
+	return 1;
+}
+
+/*
+ * Page tables that no vCPU uses are freed, and every KVM_SET_SREGS with another
+ * CR3 lets a vCPU's go. A reference of kvm-core's keeps those that were filled
+ * ahead until the vCPUs run.
+ */
+static void *vcpu_pin(void *priv)
+{
+	struct kvm_vcpu *vcpu = priv;
+	struct kvm_mmu_page *root;
+
+	if (!tdp_enabled || !VALID_PAGE(vcpu->arch.mmu->root.hpa))
+		return NULL;
+	root = to_shadow_page(vcpu->arch.mmu->root.hpa);
+	if (!root || !is_tdp_mmu_page(root) || !kvm_tdp_mmu_get_root(root))
+		return NULL;
+	return root;
+}
+
+static void vm_unpin(void *priv, void *pin)
+{
+	struct kvm *kvm = priv;
+
+	read_lock(&kvm->mmu_lock);
+	kvm_tdp_mmu_put_root(kvm, pin, true);
+	read_unlock(&kvm->mmu_lock);
+}
+
+/*
+ * All irqfds of KVM have the same function behind their entry in the eventfd's
+ * wait queue. Exchanging it there, under the lock that every signal takes, is
+ * what holds an irqfd; KVM's own code does not know of it.
+ */
+static wait_queue_func_t irqfd_wakeup;
+
+static int irqfd_held(wait_queue_entry_t *wait, unsigned int mode, int sync,
+		      void *key)
+{
+	__poll_t flags = key_to_poll(key) & ~EPOLLIN;
+
+	return flags ? irqfd_wakeup(wait, mode, sync, poll_to_key(flags)) : 0;
+}
+
+void __wrap_add_wait_queue_priority(struct wait_queue_head *wqh,
+				    struct wait_queue_entry *wait)
+{
+	WRITE_ONCE(irqfd_wakeup, wait->func);
+	if (kvm_core_replaying())
+		wait->func = irqfd_held;
+	__real_add_wait_queue_priority(wqh, wait);
+}
+
+static void vm_hold(void *priv, bool hold)
+{
+	struct kvm *kvm = priv;
+	struct kvm_kernel_irqfd *irqfd;
+
+	spin_lock_irq(&kvm->irqfds.lock);
+	list_for_each_entry(irqfd, &kvm->irqfds.items, list)
+		WRITE_ONCE(irqfd->wait.func, hold ? irqfd_held : irqfd_wakeup);
+	spin_unlock_irq(&kvm->irqfds.lock);
+}
+
+/*
+ * No irqfd comes or goes: the VM is owned, and kvm-core holds the eventfds. The
+ * lock is not held, since a work that is waited for may want it.
+ */
+static void vm_flush(void *priv)
+{
+	struct kvm *kvm = priv;
+	struct kvm_kernel_irqfd *irqfd;
+
+	list_for_each_entry(irqfd, &kvm->irqfds.items, list)
+		flush_work(&irqfd->inject);
+}
+
+static struct page *vcpu_ring_page(void *priv, unsigned long pgoff)
+{
+	struct kvm_vcpu *vcpu = priv;
+
+	if (pgoff < KVM_DIRTY_LOG_PAGE_OFFSET ||
+	    pgoff - KVM_DIRTY_LOG_PAGE_OFFSET >=
+	    vcpu->kvm->dirty_ring_size / PAGE_SIZE)
+		return NULL;
+	return kvm_dirty_ring_get_page(&vcpu->dirty_ring,
+				       pgoff - KVM_DIRTY_LOG_PAGE_OFFSET);
+}
+
+static int vm_take_rings(void *priv, const void *from)
+{
+	return dirty_ring_move_vm(from, priv);
+}
+
+/*
+ * A producer has one consumer, and while a VM is prepared that is the one it
+ * comes from.
+ */
+int __wrap_irq_bypass_register_consumer(struct irq_bypass_consumer *consumer)
+{
+	if (kvm_core_replaying())
+		return 0;
+	return __real_irq_bypass_register_consumer(consumer);
+}
+
+static void vm_bypass(void *priv)
+{
+	struct kvm *kvm = priv;
+	struct kvm_kernel_irqfd *irqfd;
+
+	if (!kvm_arch_has_irq_bypass())
+		return;
+	list_for_each_entry(irqfd, &kvm->irqfds.items, list) {
+		int r = __real_irq_bypass_register_consumer(&irqfd->consumer);
+
+		if (r)
+			pr_warn("%s: GSI %d is not posted directly: error %d\n",
+				kvm_relay_instance.name, irqfd->gsi, r);
+	}
+}
+
+const struct kvm_core_ops kvm_relay_ops = {
+	.vcpu_pages = vcpu_pages,
+	.vcpu_stop = vcpu_stop,
+	.vcpu_settle = vcpu_settle,
+	.vcpu_go = vcpu_go,
+	.vcpu_adopt = vcpu_adopt,
+	.vcpu_populate = vcpu_populate,
+	.vcpu_pin = vcpu_pin,
+	.vm_unpin = vm_unpin,
+	.vm_settle = vm_settle,
+	.vm_go = vm_go,
+	.vm_adopt = vm_adopt,
+	.vcpu_ring_page = vcpu_ring_page,
+	.vm_take_rings = vm_take_rings,
+	.vm_hold = vm_hold,
+	.vm_flush = vm_flush,
+	.vm_bypass = vm_bypass,
+	.vcpu_pi = kvm_relay_vcpu_pi,
+	.vm_posted = kvm_relay_vm_posted,
+};

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What the glue's files know of each other, and of the two halves of KVM.
+ */
+#ifndef __KVM_RELAY_GLUE_H
+#define __KVM_RELAY_GLUE_H
+
+#include <linux/init.h>
+
+/*
+ * Prototypes as the linker needs them (ld --wrap): the wrapped function's, with
+ * the type taken from it, so that a change in a later kernel does not compile.
+ */
+#define WRAP(symbol) extern typeof(symbol) __wrap_##symbol
+#define REAL(symbol) extern typeof(symbol) __real_##symbol
+
+/*
+ * module_init() and module_exit() of x86.c and of vmx.c or svm.c; the build
+ * gives them these names (rows of kind "init").
+ */
+int kvm_relay_x86_init(void);
+void kvm_relay_x86_exit(void);
+int kvm_relay_vendor_init(void);
+void kvm_relay_vendor_exit(void);
+
+struct kvm_vcpu;
+
+/* vendor.c: called before each VM entry, with interrupts disabled. */
+void kvm_relay_check_entry(struct kvm_vcpu *vcpu);
+
+/* vendor.c: struct kvm_core_ops has them. */
+void *kvm_relay_vcpu_pi(void *vcpu, void *pi, bool live);
+int kvm_relay_vm_posted(void *vm, bool on);
+
+/* handoff.c: struct kvm_core_instance has it. */
+extern const struct kvm_core_ops kvm_relay_ops;
+
+/* trace.c: struct kvm_core_instance has it. */
+int kvm_relay_trace(unsigned int event, bool on);
+
+#endif
