@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What only an instance for VMX has.
+ */
+#include <linux/kvm_host.h>
+#include <asm/apic.h>
+#include <asm/irq.h>
+#include <asm/irq_vectors.h>
+#include <asm/reboot.h>
+
+#include "irq.h"
+#include "lapic.h"
+#include "x86.h"
+#include "vmx/posted_intr.h"
+#include "vmx/vmx.h"
+#include "vmx/vmx_ops.h"
+#include "relay.h"
+
+enum vmx_l1d_flush_state kvm_relay_l1tf;
+
+WRAP(kvm_set_posted_intr_wakeup_handler);
+WRAP(cpu_emergency_register_virt_callback);
+WRAP(cpu_emergency_unregister_virt_callback);
+
+void __wrap_kvm_set_posted_intr_wakeup_handler(void (*handler)(void))
+{
+	kvm_core_wakeup_set(&kvm_relay_instance, handler);
+}
+
+void __wrap_cpu_emergency_register_virt_callback(cpu_emergency_virt_cb *cb)
+{
+	kvm_core_emergency_set(&kvm_relay_instance, cb);
+}
+
+void __wrap_cpu_emergency_unregister_virt_callback(cpu_emergency_virt_cb *cb)
+{
+	kvm_core_emergency_set(&kvm_relay_instance, NULL);
+}
+
+void kvm_relay_check_entry(struct kvm_vcpu *vcpu)
+{
+	struct vcpu_vmx *vmx = to_vmx(vcpu);
+
+	kvm_core_check_vmx(&kvm_relay_instance, vcpu, vmx->loaded_vmcs->vmcs,
+			   is_guest_mode(vcpu) ? vmx->nested.vpid02 : vmx->vpid);
+}
+
+/* Field of the VMCS in which the guest runs, while another may be current. */
+static void tell_vmcs(struct vcpu_vmx *vmx)
+{
+	struct loaded_vmcs *now = vmx->loaded_vmcs;
+	int cpu = smp_processor_id();
+
+	if (now != &vmx->vmcs01) {
+		vmx->loaded_vmcs = &vmx->vmcs01;
+		vmx_vcpu_load_vmcs(&vmx->vcpu, cpu, now);
+	}
+	vmcs_write64(POSTED_INTR_DESC_ADDR, __pa(vmx->pi_desc));
+	if (now != &vmx->vmcs01) {
+		vmx->loaded_vmcs = now;
+		vmx_vcpu_load_vmcs(&vmx->vcpu, cpu, &vmx->vmcs01);
+	}
+}
+
+/*
+ * Notifications come to this CPU from here on, as vcpu_load() has told it the
+ * descriptor before. One that came to another CPU, or to none, has left ON, which
+ * the next entry looks at; for what came while notifications were suppressed it is
+ * set here.
+ */
+static void steer(struct pi_desc *pi)
+{
+	u32 apicid = cpu_physical_id(smp_processor_id());
+	struct pi_desc old, new;
+
+	old.control = READ_ONCE(pi->control);
+	do {
+		new.control = old.control;
+		new.nv = POSTED_INTR_VECTOR;
+		new.ndst = x2apic_mode ? apicid : (apicid & 0xff) << 8;
+		new.sn = 0;
+	} while (!try_cmpxchg64(&pi->control, &old.control, new.control));
+	/* Notifications are on before it is looked at what came without. */
+	smp_mb__after_atomic();
+	if (!pi_is_pir_empty(pi))
+		pi_set_on(pi);
+}
+
+/* An instance that does not look at descriptors takes what is there once. */
+static void drain(struct kvm_vcpu *vcpu, struct pi_desc *pi)
+{
+	int max;
+
+	pi_clear_on(pi);
+	/* Before the bits: one that is posted now sets it again. */
+	smp_mb__after_atomic();
+	if (lapic_in_kernel(vcpu) && kvm_apic_update_irr(vcpu, pi->pir, &max))
+		kvm_make_request(KVM_REQ_EVENT, vcpu);
+}
+
+static void inherit(struct kvm_vcpu *vcpu, struct pi_desc *pi)
+{
+	struct vcpu_vmx *vmx = to_vmx(vcpu);
+
+	vcpu_load(vcpu);
+	if (!enable_apicv || !lapic_in_kernel(vcpu)) {
+		drain(vcpu, pi);
+		vmx->pi_desc = pi;
+		vcpu_put(vcpu);
+		return;
+	}
+	/* What was injected while the state was set is in this vCPU's own. */
+	static_call_cond(kvm_x86_sync_pir_to_irr)(vcpu);
+	preempt_disable();
+	vmx->pi_desc = pi;
+	tell_vmcs(vmx);
+	steer(pi);
+	if (vmx_can_use_ipiv(vcpu))
+		WRITE_ONCE(to_kvm_vmx(vcpu->kvm)->pid_table[vcpu->vcpu_id],
+			   __pa(pi) | PID_TABLE_ENTRY_VALID);
+	preempt_enable();
+	vcpu_put(vcpu);
+}
+
+void *kvm_relay_vcpu_pi(void *priv, void *pi, bool live)
+{
+	struct kvm_vcpu *vcpu = priv;
+	struct vcpu_vmx *vmx = to_vmx(vcpu);
+	void *former = vmx->pi_desc;
+
+	if (!pi)
+		return former;
+	if (live) {
+		inherit(vcpu, pi);
+	} else {
+		/* On no list of those to wake: a vCPU that stands still is not halted. */
+		WARN_ON_ONCE(vmx->pi_desc->nv == POSTED_INTR_WAKEUP_VECTOR);
+		vmx->pi_desc = pi;
+	}
+	return former;
+}
+
+/* A halted vCPU is woken by a posted interrupt only where a device may post one. */
+int kvm_relay_vm_posted(void *priv, bool on)
+{
+	struct kvm *kvm = priv;
+
+	if (!enable_apicv || !irqchip_in_kernel(kvm) || !kvm_core_irq_posting())
+		return -EOPNOTSUPP;
+	if (on)
+		kvm_arch_start_assignment(kvm);
+	else
+		kvm_arch_end_assignment(kvm);
+	return 0;
+}
