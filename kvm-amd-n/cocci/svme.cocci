@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// EFER.SVME, VM_HSAVE_PA, the save area, the TSC ratio at rest and the PMU's
+// virtualization switch are the CPU's: kvm-core sets them, counted per CPU.
+@@
+identifier efer;
+@@
+ svm_hardware_enable(void)
+ {
+ ...
+- uint64_t efer;
+ ...
+- rdmsrl(MSR_EFER, efer);
+- if (efer & EFER_SVME)
+-	return -EBUSY;
+ ...
+- wrmsrl(MSR_EFER, efer | EFER_SVME);
+- wrmsrl(MSR_VM_HSAVE_PA, sd->save_area_pa);
+- if (static_cpu_has(X86_FEATURE_TSCRATEMSR)) { ... }
+ ...
+- amd_pmu_enable_virt();
+- return 0;
++ return kvm_core_cpu_get(&kvm_relay_instance);
+ }
+
+@@
+@@
+ svm_hardware_disable(void)
+ {
+- ...
++ kvm_core_cpu_put(&kvm_relay_instance);
+ }
+
+@@
+struct svm_cpu_data *sd;
+@@
+- sd->save_area = alloc_page(GFP_KERNEL | __GFP_ZERO);
++ sd->save_area = kvm_core_save_area(cpu);
+
+@@
+struct svm_cpu_data *sd;
+@@
+- __free_page(sd->save_area);

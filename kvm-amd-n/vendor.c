@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What only an instance for SVM has.
+ */
+/* amd-iommu.h uses it without including it. */
+#include <linux/errno.h>
+#include <linux/amd-iommu.h>
+#include <linux/kvm_host.h>
+#include <linux/misc_cgroup.h>
+#include <asm/vmx.h>
+
+#include "x86.h"
+#include "svm/svm.h"
+#include "relay.h"
+
+/* Named by code that both vendors share; on AMD it stays what it is. */
+enum vmx_l1d_flush_state kvm_relay_l1tf;
+
+WRAP(amd_iommu_register_ga_log_notifier);
+WRAP(misc_cg_set_capacity);
+
+int __wrap_amd_iommu_register_ga_log_notifier(int (*notifier)(u32 tag))
+{
+	return kvm_core_ga_log_set(&kvm_relay_instance, notifier);
+}
+
+int __wrap_misc_cg_set_capacity(enum misc_res_type type, unsigned long capacity)
+{
+	return kvm_core_misc_cg_set_capacity(&kvm_relay_instance, type,
+					     capacity);
+}
+
+void kvm_relay_check_entry(struct kvm_vcpu *vcpu)
+{
+	struct svm_cpu_data *sd = per_cpu_ptr(&svm_data, vcpu->cpu);
+	struct vcpu_svm *svm = to_svm(vcpu);
+
+	/* On another CPU than before, the run path itself resets this. */
+	kvm_core_check_svm(&kvm_relay_instance, svm, sd->save_area_pa,
+			   svm->asid,
+			   svm->current_vmcb->cpu == vcpu->cpu ?
+			   svm->current_vmcb->asid_generation : 0);
+}
+
+/*
+ * AVIC has no descriptor beside the vCPU's backing page, which is its LAPIC: it is
+ * the instance's.
+ */
+void *kvm_relay_vcpu_pi(void *vcpu, void *pi, bool live)
+{
+	return NULL;
+}
+
+int kvm_relay_vm_posted(void *vm, bool on)
+{
+	return -EOPNOTSUPP;
+}
