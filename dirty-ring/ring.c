@@ -1,0 +1,322 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A ring: its memory, its indices, reset, and what stops its vCPU.
+ */
+#define pr_fmt(fmt) "dirty-ring: " fmt
+
+#include <linux/eventfd.h>
+#include <linux/export.h>
+#include <linux/minmax.h>
+#include <linux/mm.h>
+#include <linux/printk.h>
+#include <linux/sched.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+#include <linux/vmalloc.h>
+
+#include "private.h"
+#include "trace.h"
+
+/* Ranges of one batch: bounds the time for which the instance's locks are held. */
+#define RING_BATCH 1024u
+
+/* All rings. Taken before the mutex of a ring. */
+DEFINE_MUTEX(rings_lock);
+LIST_HEAD(rings);
+
+static struct ring_mem *ring_mem_create(u32 bytes)
+{
+	struct ring_mem *mem = kmalloc(sizeof(*mem), GFP_KERNEL_ACCOUNT);
+
+	if (!mem)
+		return NULL;
+	kref_init(&mem->kref);
+	mem->entries = __vmalloc(bytes, GFP_KERNEL_ACCOUNT | __GFP_ZERO);
+	if (!mem->entries) {
+		kfree(mem);
+		return NULL;
+	}
+	return mem;
+}
+
+static void ring_mem_free(struct kref *kref)
+{
+	struct ring_mem *mem = container_of(kref, struct ring_mem, kref);
+
+	/* Pages that userspace still maps have references of their own. */
+	vfree(mem->entries);
+	kfree(mem);
+}
+
+/**
+ * ring_mem_put - drop a reference
+ * @mem: the memory, or NULL
+ *
+ * Context: process; may sleep.
+ */
+void ring_mem_put(struct ring_mem *mem)
+{
+	if (mem)
+		kref_put(&mem->kref, ring_mem_free);
+}
+
+/**
+ * ring_set_stop - say when the vCPU has to look up
+ * @ring: the ring, its spinlock held
+ */
+void ring_set_stop(struct ring *ring)
+{
+	u64 full = ring->hot.reset + ring->soft_limit;
+	u64 notify = ring_notify_at(ring);
+
+	WRITE_ONCE(ring->hot.full, notify > full ? full : RING_NEVER);
+	WRITE_ONCE(ring->hot.stop, min3(full, notify, ring->limit.at));
+}
+
+/**
+ * dirty_ring_create - a ring for a vCPU
+ * @owner: the vCPU; copied
+ * @bytes: size of the array, a power of two with room for the reserved entries
+ *
+ * Context: process; sleeps.
+ * Return: the ring, to be given back by dirty_ring_destroy(), or NULL.
+ */
+struct dirty_ring *dirty_ring_create(const struct dirty_ring_vcpu *owner,
+				     u32 bytes)
+{
+	u32 entries = bytes / sizeof(struct kvm_dirty_gfn);
+	struct ring *ring;
+
+	ring = kzalloc(sizeof(*ring), GFP_KERNEL_ACCOUNT);
+	if (!ring)
+		return NULL;
+	ring->owner = *owner;
+	ring->bytes = bytes;
+	mutex_init(&ring->mutex);
+	spin_lock_init(&ring->lock);
+	ring->ranges = kvmalloc_array(min(entries, RING_BATCH),
+				      sizeof(*ring->ranges), GFP_KERNEL_ACCOUNT);
+	if (!ring->ranges)
+		goto err_ring;
+	ring->mem = ring_mem_create(bytes);
+	if (!ring->mem)
+		goto err_ranges;
+	ring->stats = ring_stats_create(ring);
+	if (!ring->stats)
+		goto err_mem;
+
+	ring->hot.entries = ring->mem->entries;
+	ring->hot.mask = entries - 1;
+	ring->hot.end = entries;
+	ring->soft_limit = entries - owner->reserved;
+	ring->limit.at = RING_NEVER;
+	ring_set_stop(ring);
+
+	mutex_lock(&rings_lock);
+	list_add(&ring->link, &rings);
+	mutex_unlock(&rings_lock);
+	return &ring->hot;
+
+err_mem:
+	ring_mem_put(ring->mem);
+err_ranges:
+	kvfree(ring->ranges);
+err_ring:
+	kfree(ring);
+	return NULL;
+}
+EXPORT_SYMBOL_GPL(dirty_ring_create);
+
+/**
+ * dirty_ring_destroy - end a vCPU's ring
+ * @hot: the ring, or NULL
+ *
+ * Pages that userspace maps stay until it unmaps them.
+ *
+ * Context: process; sleeps. The vCPU and its descriptor are used no more.
+ */
+void dirty_ring_destroy(struct dirty_ring *hot)
+{
+	struct ring *ring;
+
+	if (!hot)
+		return;
+	ring = ring_of(hot);
+	mutex_lock(&rings_lock);
+	list_del(&ring->link);
+	mutex_unlock(&rings_lock);
+
+	ring_stats_attach(ring->stats, NULL);
+	ring_stats_put(ring->stats);
+	if (ring->notify.eventfd)
+		eventfd_ctx_put(ring->notify.eventfd);
+	ring_mem_put(ring->mapped);
+	ring_mem_put(ring->mem);
+	kvfree(ring->ranges);
+	kfree(ring);
+}
+EXPORT_SYMBOL_GPL(dirty_ring_destroy);
+
+/**
+ * dirty_ring_page - a page of the array, for a fault in a mapping
+ * @hot: the ring
+ * @index: number of the page, in range
+ *
+ * The first call decides for good which memory the vCPU's descriptor maps: a
+ * mapping must not show pages of two rings after an exchange.
+ *
+ * Context: any that may fault; does not sleep.
+ * Return: the page, which lives as long as the ring's vCPU.
+ */
+struct page *dirty_ring_page(struct dirty_ring *hot, u32 index)
+{
+	struct ring *ring = ring_of(hot);
+
+	ring_pin_mapping(ring);
+	return vmalloc_to_page((void *)ring->mapped->entries + (size_t)index * PAGE_SIZE);
+}
+EXPORT_SYMBOL_GPL(dirty_ring_page);
+
+/**
+ * dirty_ring_drop - a page was written and has no room in the ring
+ * @hot: the full ring
+ *
+ * Needs more writes of KVM's own on behalf of the vCPU than entries are reserved
+ * for, without a KVM_RUN in between: a VMM's ioctls can do that.
+ *
+ * Context: the thread that has the vCPU loaded; any, atomic too.
+ */
+void dirty_ring_drop(struct dirty_ring *hot)
+{
+	struct ring *ring = ring_of(hot);
+
+	if (!ring->stats->value[RING_STAT_DROPPED]++)
+		pr_warn("vCPU %d: the ring was full, a page that was written is not in it\n",
+			ring->owner.id);
+}
+EXPORT_SYMBOL_GPL(dirty_ring_drop);
+
+/**
+ * dirty_ring_check - may the vCPU enter the guest?
+ * @hot: its ring, dirty_ring_stopped()
+ * @until: set for DIRTY_RING_WAIT: CLOCK_MONOTONIC; to be asked again then
+ *
+ * Context: the thread that has the vCPU loaded; does not sleep.
+ */
+enum dirty_ring_verdict dirty_ring_check(struct dirty_ring *hot, ktime_t *until)
+{
+	struct ring *ring = ring_of(hot);
+	enum dirty_ring_verdict verdict = DIRTY_RING_GO;
+
+	spin_lock(&ring->lock);
+	ring_notify_check(ring);
+	ring_set_stop(ring);
+	if (dirty_ring_full(hot))
+		verdict = DIRTY_RING_FULL;
+	else if (ring_limit_wait(ring, ktime_get(), until))
+		verdict = DIRTY_RING_WAIT;
+	ring_set_stop(ring);
+	spin_unlock(&ring->lock);
+	return verdict;
+}
+EXPORT_SYMBOL_GPL(dirty_ring_check);
+
+/* Collected entries from @from on become empty and @ranges; how many there were. */
+static unsigned int ring_collect(struct ring *ring, u64 from, u64 end,
+				 unsigned int *n_ranges)
+{
+	struct dirty_ring_range *range = ring->ranges - 1;
+	unsigned int room = min_t(u64, ring->hot.mask + 1, RING_BATCH);
+	u64 n;
+
+	for (n = from; n != end; n++) {
+		struct kvm_dirty_gfn *entry = &ring->hot.entries[n & ring->hot.mask];
+		u64 offset, first;
+		u32 slot;
+
+		/* Pairs with the release that userspace stores the flags with. */
+		if (!(smp_load_acquire(&entry->flags) & KVM_DIRTY_GFN_F_RESET))
+			break;
+		/* Userspace can write here at any time: read once. */
+		slot = READ_ONCE(entry->slot);
+		offset = READ_ONCE(entry->offset);
+		first = round_down(offset, 64);
+
+		if (range < ring->ranges || range->offset != first ||
+		    range->slot != slot) {
+			if (!room--)
+				break;
+			range++;
+			range->slot = slot;
+			range->offset = first;
+			range->mask = 0;
+		}
+		range->mask |= BIT_ULL(offset & 63);
+		WRITE_ONCE(entry->flags, 0);
+	}
+	*n_ranges = range + 1 - ring->ranges;
+	return n - from;
+}
+
+/**
+ * dirty_ring_reset - make collected entries empty again
+ * @hot: the ring
+ * @protect: write-protects pages, so that the next write is pushed again, and
+ *	must not fail; sleeps. TLBs need not be flushed before the caller of
+ *	dirty_ring_reset() tells userspace
+ * @arg: for @protect
+ * @count: the number of entries is added here, whatever is returned
+ *
+ * Never more entries than were there at the beginning, in batches. A mutex keeps
+ * resets of the same ring apart, those of different rings go in parallel.
+ *
+ * Context: process; sleeps.
+ * Return: 0, -EINTR when a signal is pending.
+ */
+int dirty_ring_reset(struct dirty_ring *hot,
+		     void (*protect)(void *arg,
+				     const struct dirty_ring_range *ranges,
+				     unsigned int n),
+		     void *arg, unsigned int *count)
+{
+	struct ring *ring = ring_of(hot);
+	unsigned int n, n_ranges, total = 0;
+	int r = 0;
+	u64 end;
+
+	if (mutex_lock_interruptible(&ring->mutex))
+		return -EINTR;
+	/* Pairs with the release in dirty_ring_push(). */
+	end = smp_load_acquire(&hot->pushed);
+	while (hot->reset != end) {
+		if (signal_pending(current)) {
+			r = -EINTR;
+			break;
+		}
+		n = ring_collect(ring, hot->reset, end, &n_ranges);
+		if (!n)
+			break;
+		protect(arg, ring->ranges, n_ranges);
+		total += n;
+
+		spin_lock(&ring->lock);
+		hot->reset += n;
+		/* Pairs with the load-acquire in dirty_ring_push(): empty before. */
+		smp_store_release(&hot->end, hot->end + n);
+		ring->notify.done = false;
+		ring->stats->value[RING_STAT_RESET] += n;
+		ring_set_stop(ring);
+		spin_unlock(&ring->lock);
+		cond_resched();
+	}
+	if (total) {
+		spin_lock(&ring->lock);
+		ring->stats->value[RING_STAT_RESETS]++;
+		spin_unlock(&ring->lock);
+		trace_dirty_ring_reset(ring, total);
+	}
+	mutex_unlock(&ring->mutex);
+	*count += total;
+	return r;
+}
+EXPORT_SYMBOL_GPL(dirty_ring_reset);
