@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * vfio-keepalive: /dev/vfio-keepalive, and the ioctls on it and on a session's
+ * descriptor. The interface is include/uapi/linux/vfio_keepalive.h.
+ */
+#define pr_fmt(fmt) "vfio-keepalive: " fmt
+
+#include <linux/bits.h>
+#include <linux/ctype.h>
+#include <linux/miscdevice.h>
+#include <linux/module.h>
+#include <linux/slab.h>
+#include <linux/string.h>
+#include <linux/uaccess.h>
+
+#include "private.h"
+
+/* What every argument begins with */
+struct head {
+	u32 argsz;
+	u32 flags;
+};
+
+union args {
+	struct head head;
+	struct vfio_keepalive_info info;
+	struct vfio_keepalive_item item;
+	struct vfio_keepalive_release release;
+	struct vfio_keepalive_add add;
+	struct vfio_keepalive_index index;
+	struct vfio_keepalive_opaque opaque;
+};
+
+/**
+ * keepalive_args - copy an argument from the caller
+ * @args: where to; its first member is its size
+ * @size: of @args; when one grows, a first size has to come along
+ * @from: where from
+ *
+ * Return: 0; -EFAULT, -EINVAL for one that is shorter than ever was, -E2BIG.
+ */
+int keepalive_args(void *args, size_t size, const void __user *from)
+{
+	u32 argsz;
+	int r;
+
+	if (get_user(argsz, (const u32 __user *)from))
+		return -EFAULT;
+	if (argsz < size)
+		return -EINVAL;
+	if (argsz > PAGE_SIZE)
+		return -E2BIG;
+	r = copy_struct_from_user(args, size, from, argsz);
+	if (r)
+		return r;
+	/* What was checked, whatever is there now. */
+	((struct head *)args)->argsz = argsz;
+	return 0;
+}
+
+/**
+ * keepalive_name_ok - may this be shown to people?
+ * @name: VFIO_KEEPALIVE_NAME_LEN bytes
+ *
+ * Return: true for printable ASCII that ends, the empty name included.
+ */
+bool keepalive_name_ok(const char *name)
+{
+	size_t i, n = strnlen(name, VFIO_KEEPALIVE_NAME_LEN);
+
+	for (i = 0; i < n; i++)
+		if (!isascii(name[i]) || !isprint(name[i]))
+			return false;
+	return n < VFIO_KEEPALIVE_NAME_LEN;
+}
+
+static long run_info(struct session *session, union args *args)
+{
+	return info_session(session, &args->info);
+}
+
+static long run_item(struct session *session, union args *args)
+{
+	return info_item(session, &args->item);
+}
+
+static long run_release(struct session *session, union args *args)
+{
+	return session_release(&args->release);
+}
+
+static long run_add(struct session *session, union args *args)
+{
+	return item_add(session, &args->add);
+}
+
+static long run_remove(struct session *session, union args *args)
+{
+	return item_remove(session, &args->index);
+}
+
+static long run_get_fd(struct session *session, union args *args)
+{
+	return item_get_fd(session, &args->index);
+}
+
+static long run_set_state(struct session *session, union args *args)
+{
+	return item_set_state(session, &args->opaque);
+}
+
+static long run_get_state(struct session *session, union args *args)
+{
+	return item_get_state(session, &args->opaque);
+}
+
+/* Where an ioctl may be used */
+#define ON_DEVICE	BIT(0)
+#define ON_SESSION	BIT(1)
+
+static const struct op {
+	unsigned int cmd;
+	unsigned int on;
+	u32 flags;	/* those that it knows */
+	u32 size;
+	bool result;
+	long (*run)(struct session *session, union args *args);
+} ops[] = {
+	{ VFIO_KEEPALIVE_INFO, ON_DEVICE | ON_SESSION, VFIO_KEEPALIVE_NEXT,
+	  sizeof(struct vfio_keepalive_info), true, run_info },
+	{ VFIO_KEEPALIVE_ITEM, ON_DEVICE | ON_SESSION,
+	  VFIO_KEEPALIVE_ITEM_NEXT | VFIO_KEEPALIVE_ITEM_BY_NAME,
+	  sizeof(struct vfio_keepalive_item), true, run_item },
+	{ VFIO_KEEPALIVE_RELEASE, ON_DEVICE, VFIO_KEEPALIVE_RELEASE_FORCE,
+	  sizeof(struct vfio_keepalive_release), false, run_release },
+	{ VFIO_KEEPALIVE_ADD, ON_SESSION, VFIO_KEEPALIVE_ADD_REQUEST,
+	  sizeof(struct vfio_keepalive_add), false, run_add },
+	{ VFIO_KEEPALIVE_REMOVE, ON_SESSION, 0,
+	  sizeof(struct vfio_keepalive_index), false, run_remove },
+	{ VFIO_KEEPALIVE_GET_FD, ON_SESSION, 0,
+	  sizeof(struct vfio_keepalive_index), false, run_get_fd },
+	{ VFIO_KEEPALIVE_SET_STATE, ON_SESSION, 0,
+	  sizeof(struct vfio_keepalive_opaque), false, run_set_state },
+	{ VFIO_KEEPALIVE_GET_STATE, ON_SESSION, 0,
+	  sizeof(struct vfio_keepalive_opaque), true, run_get_state },
+};
+
+/**
+ * keepalive_ioctl - those that both descriptors have, or a session's alone
+ * @session: of the descriptor, or NULL for the device
+ * @cmd: the ioctl
+ * @arg: its argument
+ *
+ * Context: process.
+ * Return: as the ioctl; -ENOTTY.
+ */
+long keepalive_ioctl(struct session *session, unsigned int cmd, void __user *arg)
+{
+	const struct op *op;
+	union args args;
+	long r;
+
+	for (op = ops; op < ops + ARRAY_SIZE(ops); op++)
+		if (op->cmd == cmd)
+			break;
+	if (op == ops + ARRAY_SIZE(ops) || !(op->on & (session ? ON_SESSION : ON_DEVICE)))
+		return -ENOTTY;
+	r = keepalive_args(&args, op->size, arg);
+	if (r)
+		return r;
+	if (args.head.flags & ~op->flags)
+		return -EINVAL;
+	r = op->run(session, &args);
+	/* An error may have a result too: how much room is needed. */
+	if (op->result && (!r || r == -ENOSPC) &&
+	    copy_to_user(arg, &args, op->size))
+		r = -EFAULT;
+	return r;
+}
+
+static long device_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+{
+	void __user *argp = (void __user *)arg;
+
+	switch (cmd) {
+	case VFIO_KEEPALIVE_CREATE:
+		return session_create(argp);
+	case VFIO_KEEPALIVE_CLAIM:
+		return claim_session(argp);
+	}
+	return keepalive_ioctl(NULL, cmd, argp);
+}
+
+static const struct file_operations device_fops = {
+	.owner = THIS_MODULE,
+	.unlocked_ioctl = device_ioctl,
+	.compat_ioctl = compat_ptr_ioctl,
+	.llseek = noop_llseek,
+};
+
+static struct miscdevice device = {
+	.minor = MISC_DYNAMIC_MINOR,
+	.name = "vfio-keepalive",
+	.fops = &device_fops,
+	.mode = 0660,
+};
+
+static int __init keepalive_init(void)
+{
+	int r = session_setup();
+
+	if (r)
+		return r;
+	r = misc_register(&device);
+	if (r)
+		session_cleanup();
+	return r;
+}
+
+static void __exit keepalive_exit(void)
+{
+	misc_deregister(&device);
+	session_cleanup();
+}
+
+module_init(keepalive_init);
+module_exit(keepalive_exit);
+
+MODULE_DESCRIPTION("Passed-through devices that outlive their VMM");
+MODULE_LICENSE("GPL");
