@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* kvmctl devices: the sessions of vfio-keepalive. */
+#include <err.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+#include <linux/vfio_keepalive.h>
+
+#include "kvmctl.h"
+
+#define DEVICE "/dev/vfio-keepalive"
+
+/* How a session is named where it is spoken of */
+#define SESSION "session %u"
+
+static const char * const states[] = {
+	[VFIO_KEEPALIVE_ACTIVE] = "active",
+	[VFIO_KEEPALIVE_ORPHANED] = "orphaned",
+	[VFIO_KEEPALIVE_CLAIMED] = "claimed",
+	[VFIO_KEEPALIVE_RELEASED] = "released",
+};
+
+static const char * const kinds[] = {
+	[VFIO_KEEPALIVE_CONTAINER] = "container",
+	[VFIO_KEEPALIVE_GROUP] = "group",
+	[VFIO_KEEPALIVE_DEVICE] = "device",
+	[VFIO_KEEPALIVE_EVENTFD] = "eventfd",
+	[VFIO_KEEPALIVE_MEMORY] = "memory",
+};
+
+static const char *state_name(unsigned int i)
+{
+	return i < sizeof(states) / sizeof(*states) ? states[i] : "unknown";
+}
+
+static const char *kind_name(unsigned int i)
+{
+	return i < sizeof(kinds) / sizeof(*kinds) && kinds[i] ? kinds[i] : "unknown";
+}
+
+/**
+ * struct wanted - what the command line asks for
+ * @verb:	NULL to list all
+ * @session:	its number
+ * @force:	also one that a process has
+ */
+struct wanted {
+	const char *verb;
+	unsigned int session;
+	bool force;
+};
+
+static int device(void)
+{
+	int fd = open(DEVICE, O_RDWR | O_CLOEXEC);
+
+	if (fd < 0 && errno == ENOENT && !host_has_module("vfio_keepalive"))
+		errx(EXIT_NONE, "vfio-keepalive is not loaded");
+	if (fd < 0)
+		err(EXIT_NONE, DEVICE);
+	return fd;
+}
+
+static void print_json(json_t *j)
+{
+	json_dumpf(j, stdout, JSON_INDENT(2));
+	putchar('\n');
+	json_decref(j);
+}
+
+static json_t *session_json(const struct vfio_keepalive_info *i)
+{
+	return json_pack("{s:i, s:s, s:s, s:I, s:i, s:s, s:i, s:i, s:i, s:i, s:I}",
+			 "session", i->session, "name", i->name,
+			 "state", state_name(i->state), "uid", (json_int_t)i->uid, "pid", i->pid,
+			 "comm", i->comm, "items", i->items, "claims", i->claims,
+			 "limit_ms", i->limit_ms, "left_ms", i->left_ms,
+			 "bytes", (json_int_t)i->bytes);
+}
+
+static void session_text(const struct vfio_keepalive_info *i)
+{
+	char left[16] = "-";
+
+	if (i->state == VFIO_KEEPALIVE_ORPHANED)
+		snprintf(left, sizeof(left), "%.1f", i->left_ms / 1e3);
+	printf("%7u %-8s %6u %8d %-15s %5u %6u %8s  %s\n", i->session,
+	       state_name(i->state), i->uid, i->pid, i->comm, i->items, i->claims, left,
+	       i->name);
+}
+
+static void session_head(void)
+{
+	printf("%7s %-8s %6s %8s %-15s %5s %6s %8s  %s\n", "SESSION", "STATE", "UID", "PID",
+	       "COMMAND", "ITEMS", "CLAIMS", "LEFT", "NAME");
+}
+
+static void list(int fd)
+{
+	struct vfio_keepalive_info info = {
+		.argsz = sizeof(info), .flags = VFIO_KEEPALIVE_NEXT,
+	};
+	json_t *all = json_array();
+
+	if (!json_wanted)
+		session_head();
+	for (; !ioctl(fd, VFIO_KEEPALIVE_INFO, &info); info.session++) {
+		if (json_wanted)
+			json_array_append_new(all, session_json(&info));
+		else
+			session_text(&info);
+	}
+	if (errno != ENOENT)
+		err(EXIT_NONE, "VFIO_KEEPALIVE_INFO");
+	if (json_wanted)
+		print_json(json_pack("{s:O}", "sessions", all));
+	json_decref(all);
+}
+
+static void show(int fd, unsigned int id)
+{
+	struct vfio_keepalive_info info = { .argsz = sizeof(info), .session = id };
+	struct vfio_keepalive_item item = {
+		.argsz = sizeof(item), .flags = VFIO_KEEPALIVE_ITEM_NEXT, .session = id,
+	};
+	json_t *all = json_array(), *j;
+
+	if (ioctl(fd, VFIO_KEEPALIVE_INFO, &info))
+		err(EXIT_NONE, SESSION, id);
+	if (!json_wanted) {
+		session_head();
+		session_text(&info);
+		printf("\n%5s %-9s %8s  %s\n", "INDEX", "KIND", "BYTES", "NAME");
+	}
+	for (; !ioctl(fd, VFIO_KEEPALIVE_ITEM, &item); item.index++) {
+		if (json_wanted)
+			json_array_append_new(all, json_pack("{s:i, s:s, s:i, s:s}",
+							     "index", item.index,
+							     "kind", kind_name(item.kind),
+							     "bytes", item.state_size,
+							     "name", item.name));
+		else
+			printf("%5u %-9s %8u  %s\n", item.index, kind_name(item.kind),
+			       item.state_size, item.name);
+	}
+	if (errno != ENOENT)
+		err(EXIT_NONE, SESSION, id);
+	if (json_wanted) {
+		j = session_json(&info);
+		json_object_set(j, "kept", all);
+		print_json(j);
+	}
+	json_decref(all);
+}
+
+static void release(int fd, const struct wanted *w)
+{
+	struct vfio_keepalive_release args = {
+		.argsz = sizeof(args), .session = w->session,
+		.flags = w->force ? VFIO_KEEPALIVE_RELEASE_FORCE : 0,
+	};
+
+	if (ioctl(fd, VFIO_KEEPALIVE_RELEASE, &args)) {
+		if (errno == EBUSY)
+			errx(EXIT_NONE, SESSION ": a process has it (--force)", w->session);
+		err(EXIT_NONE, SESSION, w->session);
+	}
+	if (json_wanted)
+		print_json(json_pack("{s:i}", "released", w->session));
+	else
+		printf(SESSION " is released\n", w->session);
+}
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+	struct wanted *w = state->input;
+	unsigned long n;
+	char *end;
+
+	switch (key) {
+	case ARGP_KEY_INIT:
+		state->child_inputs[0] = NULL;
+		return 0;
+	case 'f':
+		w->force = true;
+		return 0;
+	case ARGP_KEY_ARG:
+		if (state->arg_num == 0) {
+			if (strcmp(arg, "show") && strcmp(arg, "release"))
+				argp_error(state, "neither show nor release: '%s'", arg);
+			w->verb = arg;
+			return 0;
+		}
+		if (state->arg_num > 1)
+			argp_usage(state);
+		errno = 0;
+		n = strtoul(arg, &end, 10);
+		if (errno || end == arg || *end || !n || n > 0x7fffffff)
+			argp_error(state, "no number of a session: '%s'", arg);
+		w->session = n;
+		return 0;
+	case ARGP_KEY_END:
+		if (w->verb && !w->session)
+			argp_error(state, "which session?");
+		if (w->force && (!w->verb || strcmp(w->verb, "release")))
+			argp_error(state, "--force is for release");
+		return 0;
+	}
+	return ARGP_ERR_UNKNOWN;
+}
+
+/**
+ * devices_sessions - kvmctl devices
+ * @argc: of the subcommand
+ * @argv: of the subcommand
+ *
+ * Return: exit status.
+ */
+int devices_sessions(int argc, char **argv)
+{
+	static const struct argp_option options[] = {
+		{ "force", 'f', NULL, 0, "Release a session that a process has, too", 0 },
+		{ 0 }
+	};
+	static const struct argp argp = {
+		.options = options,
+		.parser = parse,
+		.args_doc = "\nshow SESSION\nrelease SESSION",
+		.doc = "Lists sessions that keep passed-through devices, or shows or releases one.",
+		.children = common_options,
+	};
+	struct wanted w = { 0 };
+	int fd;
+
+	argp_parse(&argp, argc, argv, 0, NULL, &w);
+	fd = device();
+	if (!w.verb)
+		list(fd);
+	else if (!strcmp(w.verb, "show"))
+		show(fd, w.session);
+	else
+		release(fd, &w);
+	close(fd);
+	return 0;
+}

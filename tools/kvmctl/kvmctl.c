@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* kvmctl: what an operator does with instances and VMs of kvm-core. */
+#include <err.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kvmctl.h"
+
+/* Every subcommand has --json. */
+bool json_wanted;
+
+const char *argp_program_version = "kvmctl (kvm-relay)";
+
+static const struct command {
+	const char *name;
+	int (*run)(int argc, char **argv);
+} commands[] = {
+	{ "list", show_list },
+	{ "status", show_status },
+	{ "load", module_load },
+	{ "default", move_default },
+	{ "move", move_vms },
+	{ "unload", module_unload },
+	{ "devices", devices_sessions },
+};
+
+static error_t parse_common(int key, char *arg, struct argp_state *state)
+{
+	(void)arg;
+	(void)state;
+	if (key != 'j')
+		return ARGP_ERR_UNKNOWN;
+	json_wanted = true;
+	return 0;
+}
+
+static const struct argp_option common[] = {
+	{ "json", 'j', NULL, 0, "Print JSON", 0 },
+	{ 0 }
+};
+
+static const struct argp common_argp = { .options = common, .parser = parse_common };
+
+const struct argp_child common_options[] = {
+	{ &common_argp, 0, NULL, 0 },
+	{ 0 }
+};
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+	static char name[32];
+	const struct command *c;
+	char **argv;
+
+	switch (key) {
+	case ARGP_KEY_ARG:
+		for (c = commands; c < commands + sizeof(commands) / sizeof(*commands); c++) {
+			if (strcmp(arg, c->name))
+				continue;
+			/* The subcommand's own parser takes the rest. */
+			argv = state->argv + state->next - 1;
+			snprintf(name, sizeof(name), "%s %s", state->name, c->name);
+			argv[0] = name;
+			*(int *)state->input = c->run(state->argc - state->next + 1, argv);
+			state->next = state->argc;
+			return 0;
+		}
+		argp_error(state, "no subcommand '%s'", arg);
+		break;
+	case ARGP_KEY_NO_ARGS:
+		argp_usage(state);
+		break;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	static const struct argp argp = {
+		.parser = parse,
+		.args_doc = "SUBCOMMAND [ARGUMENT...]",
+		.doc = "Lists and loads the KVMs of this host, and moves VMs between them.\v\n"
+		       "Subcommands, each with a --help of its own:\n"
+		       "  list                       instances\n"
+		       "  status [-w]                VMs\n"
+		       "  load FILE|N [NAME=VALUE]   load an instance\n"
+		       "  default NAME               which instance /dev/kvm opens\n"
+		       "  move VM|--all NAME         hand VMs over to an instance\n"
+		       "  unload NAME                unload an instance\n"
+		       "  devices [show|release N]   sessions that keep passed-through devices\n",
+		.children = common_options,
+	};
+	int status = EXIT_NONE;
+
+	argp_err_exit_status = EXIT_USAGE;
+	if (argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &status))
+		return EXIT_USAGE;
+	if (fflush(stdout) || ferror(stdout))
+		err(EXIT_NONE, "standard output");
+	return status;
+}
