@@ -1,0 +1,476 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * vmm-posted: a VM goes from one instance to another while a device posts
+ * interrupts to its vCPUs.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <linux/kvm_core.h>
+#include <poster.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#include <kselftest.h>
+#include "vmm.h"
+
+static const char usage[] =
+"usage: vmm-posted -a INSTANCE -b INSTANCE [-n MOVES] [-c CPUS] [-F]\n"
+"\n"
+"Runs a guest on instance a while poster.ko posts interrupts to its vCPUs, and has\n"
+"kvm-core move it to b and back. Every interrupt has to arrive once, and none in\n"
+"another VM that runs beside it. TAP output.\n"
+"\n"
+"  -a, --from INSTANCE  where the VM is created, kvm-intel-1\n"
+"  -b, --to INSTANCE    where it goes, kvm-intel-2\n"
+"  -n, --moves N        how many moves, to and fro (10)\n"
+"  -c, --cpus CPUS      vCPUs, 1 to 8 (2)\n"
+"  -s, --steps N        interrupts taken by every vCPU between two moves (20)\n"
+"  -t, --stall MS       the stages between stop and commit last longer (2)\n"
+"  -F, --fail           before each move, one that fails, at each stage in turn\n"
+"  -r, --refuse INSTANCE  one that does not take posted interrupts: the VM stays\n"
+"  -d, --deadline US    longest stop (5000000)\n"
+"  -w, --wait SECONDS   patience without any progress (120)\n"
+"  -h, --help\n";
+
+static const char * const stages[] = {
+	"record", "prepare", "stop", "quiesce", "move", "commit", "retire",
+};
+
+struct options {
+	const char	*name[2];
+	unsigned int	cpus;
+	unsigned int	moves;
+	unsigned int	steps;
+	unsigned int	stall;
+	unsigned int	deadline;
+	unsigned int	patience;
+	const char	*refuses;
+	bool		fail;
+};
+
+/* One VM with what watches it. */
+struct side {
+	struct vm	*vm;
+	struct watch	w;
+	struct vm_fds	fds;
+	struct vm_report *report;
+};
+
+struct test {
+	const struct options *o;
+	struct side	posted;
+	struct side	beside;
+	int		poster;
+	unsigned int	moves;
+	unsigned int	in_vain;
+	__u64		parked;		/* posted while the VM stood still */
+	__u64		longest;
+	char		why[400];
+};
+
+static bool broken(struct test *t, const char *what, int error)
+{
+	snprintf(t->why, sizeof(t->why), "%s%s%s", what, error ? ": " : "",
+		 error ? strerror(error) : "");
+	return false;
+}
+
+static bool tell_core(const char *stage, const char *what, unsigned int value)
+{
+	char path[96];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/sys/kernel/debug/kvm_core/inject/%s/%s",
+		 stage, what);
+	f = fopen(path, "w");
+	if (!f)
+		return false;
+	fprintf(f, "%u", value);
+	return !fclose(f);
+}
+
+/* The stages in which the VM stands still. */
+static bool stall(unsigned int ms)
+{
+	return tell_core("quiesce", "stall_ms", ms) && tell_core("move", "stall_ms", ms);
+}
+
+/* Number of the VM that this host made last. */
+static int newest_vm(void)
+{
+	DIR *d = opendir("/sys/kernel/kvm_core/vms");
+	struct dirent *e;
+	int id = 0;
+
+	if (!d)
+		return 0;
+	while ((e = readdir(d)))
+		if (atoi(e->d_name) > id)
+			id = atoi(e->d_name);
+	closedir(d);
+	return id;
+}
+
+static bool make_vm(struct test *t, struct side *s, const char *instance,
+		    const char *guest, unsigned int cpus)
+{
+	struct vm_shape shape = { .cpus = cpus, .mem = GUEST_MIN_MEM };
+	static char path[2][64];
+	char *p = path[s == &t->beside];
+
+	shape.guest = guest_by_name(guest);
+	s->report = mmap(NULL, sizeof(*s->report), PROT_READ | PROT_WRITE,
+			 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (s->report == MAP_FAILED || vm_fds_make(&shape, &s->fds) ||
+	    watch_open(&s->w, &shape, &s->fds, s->report))
+		return broken(t, "no memory", errno);
+	s->w.patience = t->o->patience;
+	snprintf(p, sizeof(path[0]), "/dev/%s", instance);
+	s->vm = vm_create(p, &shape, &s->fds, s->report);
+	if (!s->vm || vm_boot(s->vm) || vm_assign_irqfds(s->vm))
+		return broken(t, "the VM did not start", errno);
+	return true;
+}
+
+static void end(struct side *s)
+{
+	vm_destroy(s->vm);
+	watch_close(&s->w);
+	vm_fds_close(&s->fds);
+}
+
+static bool add(struct test *t, struct poster_stream *p, unsigned int cpu)
+{
+	p->vcpu = cpu;
+	p->acks = (unsigned long)t->posted.w.mem + GUEST_ACKS(cpu);
+	if (ioctl(t->poster, POSTER_ADD, p))
+		return broken(t, "POSTER_ADD", errno);
+	return true;
+}
+
+static bool add_streams(struct test *t, int vm)
+{
+	unsigned int i;
+
+	for (i = 0; i < t->o->cpus; i++) {
+		struct poster_stream direct = {
+			.vm = vm,
+			.vector = VEC_POSTED,
+			.count = VEC_POSTED_COUNT,
+			.eventfd = -1,
+		}, device = {
+			.vector = VEC_IRQFD,
+			.count = 1,
+			.eventfd = t->posted.fds.irq[i],
+		};
+
+		/* Populates the page that is pinned. */
+		VMM_STORE(*(__u64 *)(t->posted.w.mem + GUEST_ACKS(i)), 0);
+		if (!add(t, &direct, i))
+			return false;
+		if (!add(t, &device, i))
+			return false;
+	}
+	return true;
+}
+
+static bool get_stats(struct test *t, struct poster_stats *st)
+{
+	if (ioctl(t->poster, POSTER_STATS, st))
+		return broken(t, "POSTER_STATS", errno);
+	return true;
+}
+
+static bool go_on(struct test *t, __u64 steps)
+{
+	enum watch_result r = watch_steps(&t->posted.w, steps);
+
+	if (r != WATCH_OK) {
+		snprintf(t->why, sizeof(t->why), "%s", t->posted.w.why);
+		return false;
+	}
+	/* A guest that takes no interrupt, and fails if one comes. */
+	if (watch_steps(&t->beside.w, 1) != WATCH_OK) {
+		snprintf(t->why, sizeof(t->why), "the VM beside it: %.300s",
+			 t->beside.w.why);
+		return false;
+	}
+	return true;
+}
+
+/* With @error, the move is expected to fail so. */
+static bool do_move(struct test *t, const char *to, unsigned int stage, int error)
+{
+	struct kvm_core_move mv = {
+		.deadline_us = t->o->deadline,
+		.timeout_ms = 60000,
+	};
+	struct poster_stats st = { 0 };
+	int ret;
+
+	snprintf(mv.instance, sizeof(mv.instance), "%s", to);
+	ret = ioctl(t->posted.vm->fd, KVM_CORE_VM_MOVE, &mv) ? errno : 0;
+	if (ret != error || (error && mv.stage != stage)) {
+		snprintf(t->why, sizeof(t->why),
+			 "move to %s: stage %u, error %d, wanted %u, %d: %.128s",
+			 to, mv.stage, ret, stage, error, mv.reason);
+		return false;
+	}
+	st.since = mv.stopped_at_ns;
+	st.until = mv.stopped_at_ns + mv.downtime_ns;
+	if (!get_stats(t, &st))
+		return false;
+	if (mv.attempts)
+		t->parked += st.between;
+	if (mv.downtime_ns > t->longest)
+		t->longest = mv.downtime_ns;
+	if (error)
+		t->in_vain++;
+	else
+		t->moves++;
+	return true;
+}
+
+static bool move_in_vain(struct test *t, const char *to, unsigned int stage)
+{
+	bool r;
+
+	if (!tell_core(stages[stage], "error", EXDEV))
+		return broken(t, "debugfs does not take an error to inject", errno);
+	r = do_move(t, to, stage, EXDEV);
+	tell_core(stages[stage], "error", 0);
+	return r && go_on(t, t->o->steps);
+}
+
+static bool run(struct test *t)
+{
+	const struct options *o = t->o;
+	unsigned int i;
+
+	for (i = 0; i < o->moves; i++) {
+		const char *to = o->name[(i + 1) % 2];
+
+		if (!go_on(t, o->steps))
+			return false;
+		if (o->fail && !move_in_vain(t, to, i % KVM_CORE_STAGE_RETIRE))
+			return false;
+		if (o->refuses && (!do_move(t, o->refuses, KVM_CORE_STAGE_PREPARE,
+					    EOPNOTSUPP) || !go_on(t, o->steps)))
+			return false;
+		usleep(random() % 3000);
+		if (!do_move(t, to, 0, 0))
+			return false;
+	}
+	return go_on(t, o->steps);
+}
+
+/* Which of all 256 vectors differs from what was sent, and was none sent? */
+static bool compare(struct test *t, unsigned int cpu, bool *behind)
+{
+	const __u64 *acks = (void *)(t->posted.w.mem + GUEST_ACKS(cpu));
+	__u64 want[256] = { 0 };
+	struct poster_counts c;
+	unsigned int i, k;
+
+	for (k = 0; k < 2; k++) {
+		c = (struct poster_counts) { .stream = 2 * cpu + k };
+		if (ioctl(t->poster, POSTER_COUNTS, &c))
+			return broken(t, "POSTER_COUNTS", errno);
+		memcpy(want + (k ? VEC_IRQFD : VEC_POSTED), c.sent,
+		       (k ? 1 : VEC_POSTED_COUNT) * sizeof(*want));
+	}
+	for (i = 0; i < 256; i++) {
+		__u64 got = VMM_LOAD(acks[i]);
+
+		if (got > want[i]) {
+			snprintf(t->why, sizeof(t->why),
+				 "vCPU %u: vector 0x%x: posted %llu, taken %llu",
+				 cpu, i, want[i], got);
+			return false;
+		}
+		if (got < want[i]) {
+			*behind = true;
+			snprintf(t->why, sizeof(t->why),
+				 "vCPU %u: vector 0x%x: posted %llu, taken %llu",
+				 cpu, i, want[i], got);
+		}
+	}
+	return true;
+}
+
+static bool count(struct test *t)
+{
+	__u64 until = now_ns() + t->o->patience * 1000000000ull;
+	unsigned int i;
+	bool behind;
+
+	if (ioctl(t->poster, POSTER_STOP))
+		return broken(t, "POSTER_STOP", errno);
+	do {
+		behind = false;
+		t->why[0] = 0;
+		usleep(1000);
+		for (i = 0; i < t->o->cpus; i++)
+			if (!compare(t, i, &behind))
+				return false;
+	} while (behind && now_ns() < until);
+	return !behind;
+}
+
+static void judge(struct test *t, bool ran, const struct poster_stats *before)
+{
+	struct poster_stats st = { 0 };
+	__u64 halts = 0, masked = 0, nobody = 0;
+	unsigned int i;
+
+	for (i = 0; i < t->o->cpus; i++) {
+		halts += vm_cpu_page(t->posted.w.mem, i)->count[1];
+		masked += vm_cpu_page(t->posted.w.mem, i)->twice;
+		nobody += vm_cpu_page(t->posted.w.mem, i)->count[3];
+	}
+	ran = ran && count(t);
+	get_stats(t, &st);
+	ksft_print_msg("posted: %llu, to a CPU %llu (another one %llu), to a halted vCPU %llu\n",
+		       st.sent, st.notified, st.other_cpu, st.woken);
+	ksft_print_msg("not notified: ON was set %llu, SN was set %llu; not posted %llu\n",
+		       st.pending, st.suppressed, st.remapped);
+	ksft_print_msg("while the VM stood still: %llu; longest stop %llu us\n",
+		       t->parked, t->longest / 1000);
+	ksft_print_msg("guest: %llu halts, %llu masked ones delivered, %llu of vector 0xff\n",
+		       halts, masked, nobody);
+	ksft_print_msg("%u moves, %u that failed%s%s\n", t->moves, t->in_vain,
+		       ran ? "" : ": ", t->why);
+
+	ksft_test_result(ran, "every interrupt was taken once, and none by another VM\n");
+	ksft_test_result(ran && !st.astray,
+			 "every notification went to a CPU, by one of two vectors\n");
+	/* Vector 0xff is an answer to a notification that finds nothing. */
+	ksft_test_result(ran && st.other_cpu && t->parked && nobody * 50 < st.notified,
+			 "posted to vCPUs that run, and that stand still\n");
+	ksft_test_result(ran && st.woken && st.suppressed,
+			 "posted to halted and to preempted vCPUs\n");
+	ksft_test_result(ran && before->irte_posted == t->o->cpus && !st.remapped &&
+			 st.irte_posted == before->irte_posted &&
+			 st.irte_remapped == before->irte_remapped,
+			 "no interrupt of a device was remapped anew, all were posted\n");
+}
+
+static bool prepare(struct test *t, struct poster_stats *before)
+{
+	unsigned int i;
+	int vm;
+
+	t->poster = open("/dev/poster", O_RDWR | O_CLOEXEC);
+	if (t->poster < 0)
+		return broken(t, "/dev/poster", errno);
+	if (!make_vm(t, &t->posted, t->o->name[0], "posted", t->o->cpus))
+		return false;
+	vm = newest_vm();
+	if (!make_vm(t, &t->beside, t->o->name[1], "spin", 1))
+		return false;
+	if (!add_streams(t, vm))
+		return false;
+	/* KVM has had its interrupts posted, or has not. */
+	if (!get_stats(t, before))
+		return false;
+	if (vm_resume(t->posted.vm) || vm_resume(t->beside.vm))
+		return broken(t, "the VM does not run", 0);
+	/* None before the guest can take it. */
+	for (i = 0; i < t->o->cpus; i++)
+		while (!VMM_LOAD(vm_cpu_page(t->posted.w.mem, i)->count[2]))
+			usleep(1000);
+	if (!stall(t->o->stall))
+		return broken(t, "debugfs does not take a time to stall", errno);
+	if (ioctl(t->poster, POSTER_START))
+		return broken(t, "POSTER_START", errno);
+	return true;
+}
+
+int main(int argc, char **argv)
+{
+	static const struct option longs[] = {
+		{ "from", 1, NULL, 'a' }, { "to", 1, NULL, 'b' },
+		{ "moves", 1, NULL, 'n' }, { "cpus", 1, NULL, 'c' },
+		{ "steps", 1, NULL, 's' }, { "stall", 1, NULL, 't' },
+		{ "fail", 0, NULL, 'F' }, { "refuse", 1, NULL, 'r' },
+		{ "deadline", 1, NULL, 'd' }, { "wait", 1, NULL, 'w' },
+		{ "help", 0, NULL, 'h' }, { 0 }
+	};
+	struct options o = {
+		.cpus = 2,
+		.moves = 10,
+		.steps = 20,
+		.stall = 2,
+		.deadline = 5000000,
+		.patience = 120,
+	};
+	struct poster_stats before = { 0 };
+	struct test t = { .o = &o, .poster = -1 };
+	bool ran;
+	int c;
+
+	while ((c = getopt_long(argc, argv, "a:b:n:c:s:t:d:w:r:Fh", longs,
+				NULL)) != -1) {
+		switch (c) {
+		case 'a':
+			o.name[0] = optarg;
+			break;
+		case 'b':
+			o.name[1] = optarg;
+			break;
+		case 'n':
+			o.moves = strtoul(optarg, NULL, 0);
+			break;
+		case 'c':
+			o.cpus = strtoul(optarg, NULL, 0);
+			break;
+		case 's':
+			o.steps = strtoul(optarg, NULL, 0);
+			break;
+		case 't':
+			o.stall = strtoul(optarg, NULL, 0);
+			break;
+		case 'd':
+			o.deadline = strtoul(optarg, NULL, 0);
+			break;
+		case 'w':
+			o.patience = strtoul(optarg, NULL, 0);
+			break;
+		case 'F':
+			o.fail = true;
+			break;
+		case 'r':
+			o.refuses = optarg;
+			break;
+		case 'h':
+			fputs(usage, stdout);
+			return 0;
+		default:
+			fputs(usage, stderr);
+			return 2;
+		}
+	}
+	if (optind < argc || !o.name[0] || !o.name[1]) {
+		fputs(usage, stderr);
+		return 2;
+	}
+	ksft_print_header();
+	ksft_set_plan(5);
+	ran = prepare(&t, &before);
+	if (!ran) {
+		fprintf(stderr, "vmm-posted: %s\n", t.why);
+		return 1;
+	}
+	ran = run(&t);
+	judge(&t, ran, &before);
+	stall(0);
+	close(t.poster);
+	end(&t.posted);
+	end(&t.beside);
+	ksft_finished();
+}
