@@ -54,14 +54,19 @@ static void drain_kicks(void)
 		;
 }
 
+/* Who watches looks at the first byte: it comes when the rest is there. */
 static void died(struct vcpu *v, const char *why, __u64 a, __u64 b)
 {
+	char *report = v->vm->report->died[v->id];
+	char text[sizeof(v->vm->report->died[0])];
 	struct kvm_regs regs = { 0 };
 
 	ioctl(v->fd, KVM_GET_REGS, &regs);
-	snprintf(v->vm->report->died[v->id], sizeof(v->vm->report->died[0]),
+	snprintf(text, sizeof(text),
 		 "vCPU %d on %s: %s (0x%llx, 0x%llx) at RIP 0x%llx", v->id,
 		 v->vm->path, why, a, b, regs.rip);
+	memcpy(report + 1, text + 1, sizeof(text) - 1);
+	VMM_STORE(report[0], text[0]);
 }
 
 /*

@@ -96,7 +96,7 @@ static int wait_ready(struct meter *m)
 
 	while (!VMM_LOAD(m->ready)) {
 		if (vm_cpu_page(m->vm->mem, 0)->fail ||
-		    m->vm->report->died[0][0])
+		    VMM_LOAD(m->vm->report->died[0][0]))
 			return vmm_error(0, "the guest failed: %s",
 					 m->vm->report->died[0]);
 		if (now_ns() - start > 300000000000ull)

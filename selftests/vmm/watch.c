@@ -87,7 +87,7 @@ static enum watch_result check(struct watch *w)
 				 c->where, c->count[5], c->count[6], c->count[7]);
 			return WATCH_FAIL;
 		}
-		if (w->report->died[i][0]) {
+		if (VMM_LOAD(w->report->died[i][0])) {
 			snprintf(w->why, sizeof(w->why), "%s", w->report->died[i]);
 			return WATCH_FAIL;
 		}

@@ -18,7 +18,7 @@ struct pvclock {
 	__s8	shift;
 	__u8	flags;
 	__u8	pad[2];
-} __packed;
+};
 
 static __u64 raise(__u64 *last, __u64 now)
 {
@@ -54,31 +54,57 @@ void guest_tsc(struct guest_cpu *c)
 	} while (step(c));
 }
 
-static __u64 kvmclock(struct pvclock *p, __u8 *flags)
+/* What a reading of the clock came from. */
+struct reading {
+	__u64	ns;
+	__u64	tsc;
+	__u64	tsc_timestamp;
+	__u64	system_time;
+	__u8	flags;
+};
+
+static void kvmclock(struct pvclock *p, struct reading *r)
 {
-	__u64 delta, ns;
-	__u32 version;
+	__u32 version, mul;
+	__u64 delta;
+	__s8 shift;
 
 	do {
 		version = LOAD(p->version);
-		delta = read_tsc() - p->tsc_timestamp;
-		if (p->shift >= 0)
-			delta <<= p->shift;
-		else
-			delta >>= -p->shift;
-		ns = p->system_time + (delta >> 32) * p->mul +
-		     ((delta & 0xffffffff) * p->mul >> 32);
-		*flags = p->flags;
+		r->tsc_timestamp = LOAD(p->tsc_timestamp);
+		r->system_time = LOAD(p->system_time);
+		mul = LOAD(p->mul);
+		shift = LOAD(p->shift);
+		r->flags = LOAD(p->flags);
+		r->tsc = read_tsc();
 	} while ((version & 1) || version != LOAD(p->version));
-	return ns;
+	delta = r->tsc - r->tsc_timestamp;
+	if (shift >= 0)
+		delta <<= shift;
+	else
+		delta >>= -shift;
+	r->ns = r->system_time + (delta >> 32) * mul +
+		((delta & 0xffffffff) * mul >> 32);
+}
+
+static void __noreturn backwards(const struct reading *last,
+				 const struct reading *now)
+{
+	struct guest_cpu *c = this_cpu();
+
+	c->count[5] = last->tsc;
+	c->count[6] = last->tsc_timestamp;
+	c->count[7] = last->system_time;
+	fail("kvmclock went backwards (extra: TSC, its timestamp and system time at the first reading)",
+	     last->ns, now->ns);
 }
 
 void guest_kvmclock(struct guest_cpu *c)
 {
 	static __u64 last_any;
 	struct pvclock *p = (struct pvclock *)c->pvclock;
-	__u64 last = 0, others, now;
-	__u8 flags;
+	struct reading last = { 0 }, now;
+	__u64 others;
 	__u32 r[4];
 	int i;
 
@@ -94,19 +120,20 @@ void guest_kvmclock(struct guest_cpu *c)
 	do {
 		for (i = 0; i < 500; i++) {
 			others = LOAD(last_any);
-			now = kvmclock(p, &flags);
-			if (now < last)
-				fail("kvmclock went backwards", last, now);
+			kvmclock(p, &now);
+			if (now.ns < last.ns)
+				backwards(&last, &now);
 			/* Without this flag KVM promises order per vCPU alone. */
-			if ((flags & PVCLOCK_STABLE) && now < others)
-				fail("kvmclock is behind another vCPU's", others, now);
-			if (flags & PVCLOCK_STABLE)
-				raise(&last_any, now);
+			if ((now.flags & PVCLOCK_STABLE) && now.ns < others)
+				fail("kvmclock is behind another vCPU's", others,
+				     now.ns);
+			if (now.flags & PVCLOCK_STABLE)
+				raise(&last_any, now.ns);
 			last = now;
 		}
-		STORE(c->count[1], now);
+		STORE(c->count[1], now.ns);
 		c->count[0] += 500;
-		c->count[2] = flags;
+		c->count[2] = now.flags;
 		expect("the kvmclock MSR lost", (__u64)p | 1,
 		       rdmsr(MSR_KVM_SYSTEM_TIME_NEW));
 	} while (step(c));
