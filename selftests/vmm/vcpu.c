@@ -226,13 +226,20 @@ static bool may_run(struct vcpu *v)
 /*
  * I/O of the last exit is completed by entering KVM_RUN again, which may bring
  * the next exit of a string instruction. So a request to pause is honoured only
- * after EINTR: then nothing is left to complete. False when the vCPU ended.
+ * after EINTR: then nothing is left to complete. Nor is it when the ring is full,
+ * and there KVM_RUN does not come to look at signals: without a collector, who
+ * may be the one that asks for the pause, it stays full. False when the vCPU
+ * ended.
  */
 static bool run_until_kicked(struct vcpu *v)
 {
-	while (!ioctl(v->fd, KVM_RUN, 0))
+	while (!ioctl(v->fd, KVM_RUN, 0)) {
 		if (!handle_exit(v))
 			return false;
+		if (v->run->exit_reason == KVM_EXIT_DIRTY_RING_FULL &&
+		    (VMM_LOAD(v->pause) || VMM_LOAD(v->quit)))
+			return true;
+	}
 	if (errno == EINTR || errno == EAGAIN)
 		return true;
 	died(v, strerror(errno), errno, v->run->exit_reason);

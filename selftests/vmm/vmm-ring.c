@@ -338,6 +338,8 @@ static void test_two_resetters(const char *dev, bool own)
 			ring_collect(&ring[i], count_page, &collected);
 		usleep(200);
 	}
+	/* Nobody collects: the pause meets full rings. */
+	usleep(500000);
 	vm_pause(vm);
 	for (i = 0; i < 2; i++)
 		ring_collect(&ring[i], count_page, &collected);
