@@ -15,7 +15,7 @@ KDIR ?= /usr/src/linux-headers-$(KVER)
 KVM_VERSION_1 ?= oldest
 KVM_VERSION_2 ?= newest
 
-.PHONY: all help modules kvm-core dirty-ring vfio-keepalive poster instances instance \
+.PHONY: all help modules once kvm-core dirty-ring vfio-keepalive poster instances instance \
 	tools kselftest check check-debug mutation demo bench lint clean install prepare
 
 all: modules tools
@@ -43,13 +43,17 @@ prepare:
 
 modules: kvm-core dirty-ring vfio-keepalive instances
 
-# Modules that are there once.
-kvm-core dirty-ring vfio-keepalive: prepare
-	@mkdir -p $(O)/$@
+# Modules that are there once: a copy of what Kbuild names, built in one go.
+kvm-core dirty-ring vfio-keepalive: once
+
+once: prepare
+	@mkdir -p $(O)/once
 	@rsync -rc --delete --exclude='*.o' --exclude='.*' --exclude='*.ko' --exclude='*.mod*' \
-		--exclude='Module.symvers' --exclude='modules.order' $@/ $(O)/$@/
-	@$(MAKE) -s -C $(KDIR) M=$(O)/$@ W=1 RELAY_TOP=$(CURDIR) modules
-	@scripts/install-module $(O)/$@/$@.ko $(O)/$@.ko
+		--exclude='Module.symvers' --exclude='modules.order' \
+		Kbuild kvm-core dirty-ring vfio-keepalive $(O)/once/
+	@$(MAKE) -s -C $(KDIR) M=$(O)/once W=1 RELAY_TOP=$(CURDIR) modules
+	@for m in kvm-core dirty-ring vfio-keepalive; do \
+		scripts/install-module $(O)/once/$$m/$$m.ko $(O)/$$m.ko || exit; done
 
 instances: kvm-core dirty-ring
 	@kvm-n/build -o $(O) -k $(KDIR) -v $(KVM_VERSION_1) intel-1 amd-1
@@ -60,7 +64,7 @@ poster: kvm-core
 	@mkdir -p $(O)/poster
 	@rsync -rc selftests/poster/ $(O)/poster/
 	@$(MAKE) -s -C $(KDIR) M=$(O)/poster W=1 RELAY_TOP=$(CURDIR) \
-		KBUILD_EXTRA_SYMBOLS=$(O)/kvm-core/Module.symvers modules
+		KBUILD_EXTRA_SYMBOLS=$(O)/once/Module.symvers modules
 	@scripts/install-module $(O)/poster/poster.ko $(O)/poster.ko
 
 # amd-99 is refused by kvm-core: for the test of that.

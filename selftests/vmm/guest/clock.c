@@ -87,7 +87,7 @@ static void kvmclock(struct pvclock *p, struct reading *r)
 		((delta & 0xffffffff) * mul >> 32);
 }
 
-static void __noreturn backwards(const struct reading *last,
+static void __noreturn went_back(const struct reading *last,
 				 const struct reading *now)
 {
 	struct guest_cpu *c = this_cpu();
@@ -95,7 +95,7 @@ static void __noreturn backwards(const struct reading *last,
 	c->count[5] = last->tsc;
 	c->count[6] = last->tsc_timestamp;
 	c->count[7] = last->system_time;
-	fail("kvmclock went backwards (extra: TSC, its timestamp and system time at the first reading)",
+	fail("kvmclock went backwards (extra: TSC, timestamp, system time before)",
 	     last->ns, now->ns);
 }
 
@@ -122,7 +122,7 @@ void guest_kvmclock(struct guest_cpu *c)
 			others = LOAD(last_any);
 			kvmclock(p, &now);
 			if (now.ns < last.ns)
-				backwards(&last, &now);
+				went_back(&last, &now);
 			/* Without this flag KVM promises order per vCPU alone. */
 			if ((now.flags & PVCLOCK_STABLE) && now.ns < others)
 				fail("kvmclock is behind another vCPU's", others,
