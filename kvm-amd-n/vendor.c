@@ -40,6 +40,9 @@ void kvm_relay_check_entry(struct kvm_vcpu *vcpu)
 			   svm->asid,
 			   svm->current_vmcb->cpu == vcpu->cpu ?
 			   svm->current_vmcb->asid_generation : 0);
+	kvm_core_check_tsc_offset(&kvm_relay_instance,
+				  svm->vmcb->control.tsc_offset,
+				  vcpu->arch.tsc_offset);
 }
 
 /*

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Entry checks, a debugging aid (entry_checks=1): before each VM entry, are the
- * save area, the current VMCS, the ASID and the VPID this CPU's and this VM's?
+ * save area, the current VMCS, the ASID, the VPID and the TSC offset this CPU's and
+ * this VM's?
  */
 #define pr_fmt(fmt) "kvm-core: " fmt
 
@@ -132,6 +133,22 @@ void kvm_core_check_vmx(struct kvm_core_instance *inst, const void *vcpu,
 			     (unsigned long)owner, (unsigned long)vcpu);
 }
 EXPORT_SYMBOL_GPL(kvm_core_check_vmx);
+
+/**
+ * kvm_core_check_tsc_offset - check that the guest gets its own time
+ * @inst: whose vCPU it is
+ * @found: in the VMCB or VMCS that is about to be entered
+ * @expected: what KVM computes the guest's timers and kvmclock with
+ *
+ * Context: interrupts disabled.
+ */
+void kvm_core_check_tsc_offset(struct kvm_core_instance *inst, u64 found,
+			       u64 expected)
+{
+	if (found != expected)
+		check_failed(inst, "the TSC offset", found, expected);
+}
+EXPORT_SYMBOL_GPL(kvm_core_check_tsc_offset);
 
 /**
  * core_check_init - allocate the tables of owners

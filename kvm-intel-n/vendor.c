@@ -43,6 +43,8 @@ void kvm_relay_check_entry(struct kvm_vcpu *vcpu)
 
 	kvm_core_check_vmx(&kvm_relay_instance, vcpu, vmx->loaded_vmcs->vmcs,
 			   is_guest_mode(vcpu) ? vmx->nested.vpid02 : vmx->vpid);
+	kvm_core_check_tsc_offset(&kvm_relay_instance, vmcs_read64(TSC_OFFSET),
+				  vcpu->arch.tsc_offset);
 }
 
 /* Field of the VMCS in which the guest runs, while another may be current. */

@@ -16,7 +16,7 @@
 #include <linux/types.h>
 #include <linux/percpu-defs.h>
 
-#define KVM_CORE_ABI 3
+#define KVM_CORE_ABI 4
 
 /* Instances have numbers of 1 to KVM_CORE_MAX_NUMBER. */
 #define KVM_CORE_MAX_NUMBER 99
@@ -290,6 +290,10 @@ void kvm_core_trace_mmio(u32 type, u32 len, u64 gpa, u64 val);
 void kvm_core_trace_pio(unsigned int rw, unsigned int port, unsigned int size,
 			unsigned int count, unsigned int val);
 void kvm_core_trace_msr(unsigned int write, u32 msr, u64 data, bool exception);
+
+/* With entry_checks, before each VM entry: check.c */
+void kvm_core_check_tsc_offset(struct kvm_core_instance *inst, u64 found,
+			       u64 expected);
 
 /* VMX: vmx.c */
 DECLARE_PER_CPU(struct vmcs *, kvm_core_current_vmcs);
