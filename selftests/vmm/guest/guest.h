@@ -134,6 +134,15 @@ static inline void irqs_on(void)
 	asm volatile("sti; nop" : : : "memory");
 }
 
+/*
+ * For who waits with interrupts on: Bochs' SVM can hold a virtual interrupt back
+ * until IF changes (Documentation/test-hosts.rst).
+ */
+static inline void irqs_off_on(void)
+{
+	asm volatile("cli; sti; nop" : : : "memory");
+}
+
 /* Interrupts are off when the condition was looked at; STI covers the HLT. */
 static inline void halt_until_irq(void)
 {

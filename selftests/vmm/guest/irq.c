@@ -31,8 +31,10 @@ static void ring(struct guest_cpu *c)
 
 		STORE(c->count[1], sent);
 		apic_ipi(to->index, 0x4000 | VEC_IPI);
-		while (LOAD(to->count[0]) < sent)
+		while (LOAD(to->count[0]) < sent) {
 			spun = spin_round(spun, 16);
+			irqs_off_on();
+		}
 		expect("IPIs received by the neighbour", sent, LOAD(to->count[0]));
 	} while (step(c));
 }

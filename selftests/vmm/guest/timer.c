@@ -78,8 +78,10 @@ static void oneshot(struct guest_cpu *c)
 		STORE(o->armed, 1);
 		apic_write(APIC_TMICT, o->ns);
 		irqs_on();
-		while (LOAD(o->armed))
+		while (LOAD(o->armed)) {
 			spun = spin_round(spun, 64);
+			irqs_off_on();
+		}
 		irqs_off();
 		expect("ticks of one shot", ticks + 1, c->count[0]);
 		expect("the timer counts on after its shot", 0,
