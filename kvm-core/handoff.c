@@ -362,12 +362,16 @@ static void drop_targets(struct core_move *mv)
 	mv->vm_target = NULL;
 }
 
-/* Only what is in memory anyway is mapped ahead. */
-static unsigned long populate_page(struct core_move *mv, void *vcpu, u64 gpa,
-				   unsigned long hva)
+/*
+ * Only what is in memory anyway is mapped ahead. The bytes that are done, or
+ * -ENOMEM.
+ */
+static long populate_page(struct core_move *mv, void *vcpu, u64 gpa,
+			  unsigned long hva)
 {
 	struct page *page;
-	unsigned long step = PAGE_SIZE;
+	long step = PAGE_SIZE;
+	int r;
 
 	if (get_user_pages_fast_only(hva, 1, 0, &page) != 1)
 		return step;
@@ -375,26 +379,32 @@ static unsigned long populate_page(struct core_move *mv, void *vcpu, u64 gpa,
 	    IS_ALIGNED(gpa, PMD_SIZE))
 		step = PMD_SIZE;
 	put_page(page);
-	if (mv->to->inst->ops->vcpu_populate(vcpu, gpa) > 0)
+	r = mv->to->inst->ops->vcpu_populate(vcpu, gpa);
+	if (r == -ENOMEM)
+		return r;
+	if (r > 0)
 		mv->args->populated += step / PAGE_SIZE;
 	return step;
 }
 
-static void populate_slot(struct core_move *mv, void *vcpu,
-			  const struct kvm_userspace_memory_region *slot)
+static int populate_slot(struct core_move *mv, void *vcpu,
+			 const struct kvm_userspace_memory_region *slot)
 {
 	u64 at = 0;
+	long done;
 
 	/* Another address space is SMM's; a page that is logged becomes dirty. */
 	if (slot->slot >> 16 || slot->flags & KVM_MEM_LOG_DIRTY_PAGES)
-		return;
-	while (at < slot->memory_size) {
-		at += populate_page(mv, vcpu, slot->guest_phys_addr + at,
-				    slot->userspace_addr + at);
-		if (at >= slot->memory_size || timed_out(mv))
-			return;
+		return 0;
+	while (at < slot->memory_size && !timed_out(mv)) {
+		done = populate_page(mv, vcpu, slot->guest_phys_addr + at,
+				     slot->userspace_addr + at);
+		if (done < 0)
+			return done;
+		at += done;
 		cond_resched();
 	}
+	return 0;
 }
 
 static int populate(struct core_move *mv)
@@ -405,6 +415,7 @@ static int populate(struct core_move *mv)
 	unsigned int n = 0, i;
 	struct core_pair *p;
 	void *vcpu = NULL;
+	int r = 0;
 
 	mv->args->populated = 0;
 	for_each_vcpu(cf, p, mv) {
@@ -426,9 +437,12 @@ static int populate(struct core_move *mv)
 	if (!slots)
 		return core_move_fail(mv, -ENOMEM, "list of memslots");
 
-	for (i = 0; i < n && !timed_out(mv); i++)
-		populate_slot(mv, vcpu, &slots[i]);
+	for (i = 0; !r && i < n && !timed_out(mv); i++)
+		r = populate_slot(mv, vcpu, &slots[i]);
 	kvfree(slots);
+	/* The guest would find none either, and KVM_RUN fail. */
+	if (r)
+		return core_move_fail(mv, r, "page tables of the target");
 	mv->pin = mv->to->inst->ops->vcpu_pin(vcpu);
 	return 0;
 }

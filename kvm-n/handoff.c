@@ -199,7 +199,20 @@ static void vm_adopt(void *priv, const struct kvm_core_vm_extra *extra)
 	mutex_unlock(&ps->lock);
 }
 
-/* By way of what KVM does when a page that it waited for has come. */
+/* More objects than a fault takes, so it finds them there. */
+static int populate_topup(struct kvm_vcpu_arch *arch)
+{
+	const int enough = 16;
+
+	return kvm_mmu_topup_memory_cache(&arch->mmu_pte_list_desc_cache, enough) ?:
+	       kvm_mmu_topup_memory_cache(&arch->mmu_shadow_page_cache, enough) ?:
+	       kvm_mmu_topup_memory_cache(&arch->mmu_page_header_cache, enough);
+}
+
+/*
+ * By way of what KVM does when a page that it waited for has come, which does not
+ * tell whether there was memory for it.
+ */
 static int vcpu_populate(void *priv, u64 gpa)
 {
 	struct kvm_vcpu *vcpu = priv;
@@ -211,6 +224,8 @@ static int vcpu_populate(void *priv, u64 gpa)
 
 	if (!tdp_enabled)
 		return -EOPNOTSUPP;
+	if (populate_topup(&vcpu->arch))
+		return -ENOMEM;
 	vcpu_load(vcpu);
 	idx = srcu_read_lock(&vcpu->kvm->srcu);
 	work.arch.direct_map = vcpu->arch.mmu->root_role.direct;

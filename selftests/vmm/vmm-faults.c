@@ -14,19 +14,22 @@
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <kselftest.h>
 #include "vmm.h"
 
 static const char usage[] =
-"usage: vmm-faults INSTANCE OTHER [signals]\n"
+"usage: vmm-faults INSTANCE OTHER [signals | memory]\n"
 "\n"
 "VMs on INSTANCE are to be moved to OTHER, and something comes in the way: a slow\n"
 "stage, a VMM that does not come back to KVM_RUN, that is killed, that changes the\n"
-"VM meanwhile, or that did what cannot be moved. TAP output.\n"
+"VM meanwhile, or that did what cannot be moved, a CPU that goes offline, a cgroup\n"
+"without memory. TAP output.\n"
 "\n"
-"signals: only the irqfds that are signalled meanwhile.\n";
+"signals: only the irqfds that are signalled meanwhile. memory: only the cgroup.\n";
 
 #define INJECT "/sys/kernel/debug/kvm_core/inject/"
 
@@ -708,6 +711,166 @@ static void test_fork_exec(void)
 	ksft_test_result(ok, "fork and exec of the VMM while it is prepared\n");
 }
 
+static bool write_file(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	bool ok = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
+
+	if (fd >= 0)
+		close(fd);
+	return ok;
+}
+
+#define CPU1 "/sys/devices/system/cpu/cpu1/online"
+
+struct hotplug {
+	bool	stop;
+	int	times;
+	bool	failed;
+};
+
+static void *hotplugger(void *arg)
+{
+	struct hotplug *h = arg;
+
+	while (!VMM_LOAD(h->stop)) {
+		if (!write_file(CPU1, "0") || !write_file(CPU1, "1"))
+			VMM_STORE(h->failed, true);
+		VMM_STORE(h->times, h->times + 1);
+	}
+	return NULL;
+}
+
+/* Until a CPU has gone and come back often enough, and as often as not in a move. */
+static void test_cpus(void)
+{
+	struct hotplug h = { 0 };
+	struct trial *t;
+	pthread_t thread;
+	int i, r = 0;
+	bool ok;
+
+	if (access(CPU1, W_OK)) {
+		ksft_test_result_skip("a CPU goes and comes back during moves: there is one\n");
+		return;
+	}
+	t = trial_run("ipi");
+	pthread_create(&thread, NULL, hotplugger, &h);
+	for (i = 0; !r && (i < 10 || VMM_LOAD(h.times) < 4) && i < 200; i++) {
+		struct kvm_core_move mv = {
+			.deadline_us = 20000000, .timeout_ms = 60000,
+		};
+
+		r = move_fd(t->vm->fd, i & 1 ? from : to, &mv);
+		if (r)
+			ksft_print_msg("move %d: error %d, %s\n", i, r, mv.reason);
+	}
+	VMM_STORE(h.stop, true);
+	pthread_join(thread, NULL);
+	ksft_print_msg("%d moves, %d times without CPU 1\n", i, h.times);
+	ok = !r && !h.failed && h.times >= 4 && vms_on(i & 1 ? to : from) == 1;
+	ok &= trial_end(t);
+	ksft_test_result(ok, "a CPU goes and comes back during moves\n");
+}
+
+#define CGROUP "/tmp/cgroup"
+
+/* Opened before: who has no memory opens nothing. */
+static int limit_fd, current_fd;
+
+static bool limit_from_now(long more)
+{
+	char text[24] = "";
+
+	if (pread(current_fd, text, sizeof(text) - 1, 0) <= 0)
+		return false;
+	snprintf(text, sizeof(text), "%ld", atol(text) + more);
+	return pwrite(limit_fd, text, strlen(text), 0) > 0;
+}
+
+/*
+ * So many bytes more than now; no limit if negative. With less than there is in use,
+ * the kernel gives back what each CPU has charged in advance, which is as much as a
+ * move needs.
+ */
+static bool limit_memory(long more)
+{
+	if (more < 0)
+		return pwrite(limit_fd, "max", 3, 0) == 3;
+	return limit_from_now(-4096) && limit_from_now(more);
+}
+
+/*
+ * A VMM whose cgroup has no memory for a second VM, and then ever more, until the
+ * move succeeds: so an allocation fails at one place after the other. The guest
+ * stands still meanwhile: KVM_RUN may need memory too.
+ */
+static bool moves_without_memory(struct trial *t)
+{
+	unsigned int places = 0;
+	char at[128] = "";
+	long room;
+	int r = ENOMEM;
+
+	for (room = 0; r == ENOMEM && room < 16 << 20; room += 8 << 10) {
+		struct kvm_core_move mv = { .timeout_ms = 60000 };
+
+		vm_pause(t->vm);
+		if (!limit_memory(room))
+			return false;
+		r = move_fd(t->vm->fd, to, &mv);
+		if (!limit_memory(-1) || vm_resume(t->vm))
+			return false;
+		/* KVM's own ioctls allocate too, in the stages behind as well. */
+		if (r && (mv.stage >= KVM_CORE_STAGE_COMMIT ||
+			  !says(&mv, r, ENOMEM, mv.stage, "")))
+			return false;
+		if (r && (vms_on(from) != 1 || vms_on(to))) {
+			ksft_print_msg("with %ld KiB: a VM is left\n", room >> 10);
+			return false;
+		}
+		if (r && strcmp(at, mv.reason)) {
+			snprintf(at, sizeof(at), "%.127s", mv.reason);
+			ksft_print_msg("with %ld KiB: stage %u, %s\n", room >> 10,
+				       mv.stage, at);
+			places++;
+		}
+		if (r && watch_steps(&t->w, 1) != WATCH_OK)
+			return false;
+	}
+	ksft_print_msg("moved with %ld KiB\n", room >> 10);
+	return !r && places && vms_on(to) == 1;
+}
+
+static void test_memory(void)
+{
+	char pid[16];
+	struct trial *t;
+	bool ok;
+
+	mkdir(CGROUP, 0755);
+	if ((mount("cgroup", CGROUP, "cgroup2", 0, NULL) && errno != EBUSY) ||
+	    !write_file(CGROUP "/cgroup.subtree_control", "+memory")) {
+		ksft_test_result_skip("no memory for a move: no memory cgroup\n");
+		return;
+	}
+	mkdir(CGROUP "/vmm", 0755);
+	limit_fd = open(CGROUP "/vmm/memory.max", O_WRONLY | O_CLOEXEC);
+	current_fd = open(CGROUP "/vmm/memory.current", O_RDONLY | O_CLOEXEC);
+	snprintf(pid, sizeof(pid), "%d", getpid());
+	t = trial_run("mem");
+	/* Without it the VMM would be killed, which test_killed() is about. */
+	ok = write_file("/proc/self/oom_score_adj", "-1000") &&
+	     write_file(CGROUP "/vmm/cgroup.procs", pid) && moves_without_memory(t);
+	limit_memory(-1);
+	ok &= write_file("/proc/self/oom_score_adj", "0");
+	ok &= trial_end(t);
+	ok &= write_file(CGROUP "/cgroup.procs", pid);
+	close(limit_fd);
+	close(current_fd);
+	ksft_test_result(ok, "no memory for a move: it is ENOMEM, and the VM runs on\n");
+}
+
 static void test_stats(void)
 {
 	struct trial *t = trial_run("spin");
@@ -901,7 +1064,8 @@ int main(int argc, char **argv)
 		fputs(usage, stdout);
 		return 0;
 	}
-	if (argc != 3 && (argc != 4 || strcmp(argv[3], "signals"))) {
+	if (argc != 3 && (argc != 4 || (strcmp(argv[3], "signals") &&
+					strcmp(argv[3], "memory")))) {
 		fputs(usage, stderr);
 		return 2;
 	}
@@ -910,10 +1074,13 @@ int main(int argc, char **argv)
 	ksft_print_header();
 	if (argc == 4) {
 		ksft_set_plan(1);
-		test_signals();
+		if (strcmp(argv[3], "signals"))
+			test_memory();
+		else
+			test_signals();
 		ksft_finished();
 	}
-	ksft_set_plan(19 + KVM_CORE_STAGES);
+	ksft_set_plan(21 + KVM_CORE_STAGES);
 	test_dry_run();
 	test_bad_input();
 	test_unmovable();
@@ -932,6 +1099,8 @@ int main(int argc, char **argv)
 	test_zones();
 	test_always_changing();
 	test_fork_exec();
+	test_cpus();
+	test_memory();
 	test_signals();
 	for (i = 0; i < KVM_CORE_STAGES; i++)
 		test_killed(i);
