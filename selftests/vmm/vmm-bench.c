@@ -10,15 +10,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 #include "vmm.h"
 
 static const char usage[] =
-"usage: vmm-bench [-d DEVICE] [-b DEVICE] [-n N] [-c CPUS] [-l MIB]\n"
+"usage: vmm-bench [-d DEVICE] [-b DEVICE] [-n N] [-c CPUS] [-l MIB] [PART]...\n"
 "\n"
-"Prints \"name value\" lines, values in nanoseconds of CLOCK_MONOTONIC.\n"
+"Prints \"name value\" lines, values in nanoseconds of CLOCK_MONOTONIC. Parts, all\n"
+"by default: exits create config pass move faults.\n"
 "\n"
 "  -d, --device DEVICE  KVM to measure (/dev/kvm)\n"
 "  -b, --to DEVICE      KVM to pass VMs to (the first)\n"
@@ -33,13 +35,20 @@ static const char usage[] =
 "irqfd                write to the eventfd, to the guest's next exit after its\n"
 "                     handler\n"
 "vm_create            KVM_CREATE_VM, KVM_CREATE_VCPU, and closing both\n"
+"set_IOCTL            an ioctl that configures a VM or a vCPU, or a pair that\n"
+"                     adds and removes\n"
 "pass_C_M             a VM of C vCPUs and M MiB: from before the first vCPU is\n"
 "                     kicked to the first instruction of any on the target\n"
 "pass_all_C_M         to the first instruction of the last of them\n"
 "pass_stop_C_M       part of it: all vCPUs out of KVM_RUN\n"
 "pass_quiesce_C_M    the irqfds removed, one for each vCPU\n"
 "pass_save_C_M       the state read\n"
-"pass_restore_C_M    the state set, the irqfds assigned, the vCPUs released\n";
+"pass_restore_C_M    the state set, the irqfds assigned, the vCPUs released\n"
+"move_C_M             the same by a handoff, and its stages\n"
+"move_C_M_bare        without mapping memory ahead\n"
+"faults_pages         pages of a working set\n"
+"faults_mapped        faults until it is mapped again after a handoff\n"
+"faults_bare          the same without mapping it ahead\n";
 
 struct meter {
 	struct vm	*vm;
@@ -234,6 +243,165 @@ static int bench_create(const char *dev)
 	close(kvm);
 	print("vm_create", sum, n);
 	return 0;
+}
+
+/* What the configuration of a VM is tried on. */
+struct config {
+	int	vm;
+	int	vcpu;
+	int	event;
+	void	*mem;
+	struct kvm_cpuid2 *cpuid;
+	struct kvm_irq_routing *routing;
+};
+
+static int set_memslot(struct config *c, unsigned int i)
+{
+	struct kvm_userspace_memory_region slot = {
+		.guest_phys_addr = 0x10000000,
+		.memory_size = i & 1 ? 0 : 0x10000,
+		.userspace_addr = (unsigned long)c->mem,
+	};
+
+	return ioctl(c->vm, KVM_SET_USER_MEMORY_REGION, &slot);
+}
+
+static int set_irqfd(struct config *c, unsigned int i)
+{
+	struct kvm_irqfd irqfd = {
+		.fd = c->event, .gsi = 5,
+		.flags = i & 1 ? KVM_IRQFD_FLAG_DEASSIGN : 0,
+	};
+
+	return ioctl(c->vm, KVM_IRQFD, &irqfd);
+}
+
+static int set_ioeventfd(struct config *c, unsigned int i)
+{
+	struct kvm_ioeventfd io = {
+		.addr = 0xd0000000, .len = 4, .fd = c->event,
+		.flags = i & 1 ? KVM_IOEVENTFD_FLAG_DEASSIGN : 0,
+	};
+
+	return ioctl(c->vm, KVM_IOEVENTFD, &io);
+}
+
+static int set_routing(struct config *c, unsigned int i)
+{
+	c->routing->entries[0].u.irqchip.pin = i & 1;
+	return ioctl(c->vm, KVM_SET_GSI_ROUTING, c->routing);
+}
+
+static int set_cap(struct config *c, unsigned int i)
+{
+	struct kvm_enable_cap cap = {
+		.cap = KVM_CAP_EXCEPTION_PAYLOAD, .args = { i & 1 },
+	};
+
+	return ioctl(c->vm, KVM_ENABLE_CAP, &cap);
+}
+
+static int set_cpuid2(struct config *c, unsigned int i)
+{
+	(void)i;
+	return ioctl(c->vcpu, KVM_SET_CPUID2, c->cpuid);
+}
+
+static int set_tsc_khz(struct config *c, unsigned int i)
+{
+	static long khz;
+
+	(void)i;
+	if (!khz)
+		khz = ioctl(c->vcpu, KVM_GET_TSC_KHZ, 0);
+	return ioctl(c->vcpu, KVM_SET_TSC_KHZ, khz);
+}
+
+static int set_signal_mask(struct config *c, unsigned int i)
+{
+	struct {
+		struct kvm_signal_mask head;
+		__u64 set;
+	} mask = { .head.len = 8, .set = i & 1 };
+
+	return ioctl(c->vcpu, KVM_SET_SIGNAL_MASK, &mask);
+}
+
+static int config_open(struct config *c, int kvm)
+{
+	unsigned int i, n = 100;
+
+	c->vm = ioctl(kvm, KVM_CREATE_VM, 0);
+	if (c->vm < 0 || ioctl(c->vm, KVM_CREATE_IRQCHIP))
+		return vmm_error(errno, "a VM with an irqchip");
+	c->vcpu = ioctl(c->vm, KVM_CREATE_VCPU, 0);
+	c->event = eventfd(0, EFD_CLOEXEC);
+	c->mem = mmap(NULL, 0x10000, PROT_READ | PROT_WRITE,
+		      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	c->cpuid = calloc(1, sizeof(*c->cpuid) + n * sizeof(c->cpuid->entries[0]));
+	c->routing = calloc(1, sizeof(*c->routing) + 24 * sizeof(c->routing->entries[0]));
+	if (c->vcpu < 0 || c->event < 0 || c->mem == MAP_FAILED || !c->cpuid ||
+	    !c->routing)
+		return vmm_error(errno, "a vCPU and what belongs to it");
+	c->cpuid->nent = n;
+	if (ioctl(kvm, KVM_GET_SUPPORTED_CPUID, c->cpuid))
+		return vmm_error(errno, "KVM_GET_SUPPORTED_CPUID");
+	c->routing->nr = 24;
+	for (i = 0; i < 24; i++) {
+		c->routing->entries[i].gsi = i;
+		c->routing->entries[i].type = KVM_IRQ_ROUTING_IRQCHIP;
+		c->routing->entries[i].u.irqchip.irqchip = KVM_IRQCHIP_IOAPIC;
+		c->routing->entries[i].u.irqchip.pin = i;
+	}
+	return 0;
+}
+
+static int bench_config(const char *dev)
+{
+	static const struct {
+		const char	*name;
+		int		(*set)(struct config *c, unsigned int i);
+		unsigned int	each;	/* ioctls that make one */
+	} sets[] = {
+		{ "set_memslot", set_memslot, 2 },
+		{ "set_irqfd", set_irqfd, 2 },
+		{ "set_ioeventfd", set_ioeventfd, 2 },
+		{ "set_routing", set_routing, 1 },
+		{ "set_cap", set_cap, 1 },
+		{ "set_cpuid2", set_cpuid2, 1 },
+		{ "set_tsc_khz", set_tsc_khz, 1 },
+		{ "set_signal_mask", set_signal_mask, 1 },
+	};
+	struct config c = { .vm = -1, .vcpu = -1, .event = -1, .mem = MAP_FAILED };
+	int kvm = open(dev, O_RDWR | O_CLOEXEC), ret;
+	unsigned int k, i, n = 200;
+	__u64 t = 0;
+
+	ret = kvm < 0 ? vmm_error(errno, "%s", dev) : config_open(&c, kvm);
+	for (k = 0; !ret && k < ARRAY_SIZE(sets); k++) {
+		fprintf(stderr, "vmm-bench: %s\n", sets[k].name);
+		for (i = 0; !ret && i < (n + 10) * sets[k].each; i++) {
+			if (i == 10 * sets[k].each)
+				t = now_ns();
+			if (sets[k].set(&c, i))
+				ret = vmm_error(errno, "%s: %s %u", dev, sets[k].name, i);
+		}
+		if (!ret)
+			print(sets[k].name, now_ns() - t, n);
+	}
+	free(c.routing);
+	free(c.cpuid);
+	if (c.mem != MAP_FAILED)
+		munmap(c.mem, 0x10000);
+	if (c.event >= 0)
+		close(c.event);
+	if (c.vcpu >= 0)
+		close(c.vcpu);
+	if (c.vm >= 0)
+		close(c.vm);
+	if (kvm >= 0)
+		close(kvm);
+	return ret ? 1 : 0;
 }
 
 /* The guest's TSC less the host's. Not while the vCPU runs: it would wait. */
@@ -445,7 +613,7 @@ static int show_move(struct vm *vm, const struct kvm_core_move *mv,
 }
 
 static int bench_move(const char *dev, const char *to_dev, unsigned int cpus,
-		      unsigned int mib, unsigned int slots)
+		      unsigned int mib, unsigned int slots, bool bare)
 {
 	const char *from = strrchr(dev, '/') + 1, *to = strrchr(to_dev, '/') + 1;
 	struct vm_shape shape = {
@@ -459,8 +627,8 @@ static int bench_move(const char *dev, const char *to_dev, unsigned int cpus,
 	struct vm *vm;
 	int ret = 1, i;
 
-	fprintf(stderr, "vmm-bench: move, %u vCPUs, %u MiB, %u memslots\n", cpus,
-		mib, slots + 1);
+	fprintf(stderr, "vmm-bench: move, %u vCPUs, %u MiB, %u memslots%s\n", cpus,
+		mib, slots + 1, bare ? ", not mapped ahead" : "");
 	if (vm_fds_make(&shape, &fds))
 		return 1;
 	vm = start(dev, &shape, &fds, &report, &m);
@@ -470,17 +638,126 @@ static int bench_move(const char *dev, const char *to_dev, unsigned int cpus,
 	for (i = 0; i < 3; i++) {
 		usleep(20000);
 		ret = one_move(vm, i & 1 ? from : to, &mv,
-			       mib > 64 ? KVM_CORE_MOVE_NO_POPULATE : 0);
+			       bare ? KVM_CORE_MOVE_NO_POPULATE : 0);
 		if (ret)
 			goto out;
 	}
-	snprintf(name, sizeof(name), slots ? "move_%u_%u_slots" : "move_%u_%u",
-		 cpus, mib);
+	snprintf(name, sizeof(name), "move_%u_%u%s%s", cpus, mib,
+		 slots ? "_slots" : "", bare ? "_bare" : "");
 	ret = show_move(vm, &mv, name);
 out:
 	vm_destroy(vm);
 	vm_fds_close(&fds);
 	return ret;
+}
+
+/* A number of the binary statistics of a vCPU, which stops for it. */
+static int vcpu_stat(struct vcpu *v, const char *name, __u64 *value)
+{
+	char text[sizeof(struct kvm_stats_desc) + 256];
+	struct kvm_stats_desc *d = (struct kvm_stats_desc *)text;
+	struct kvm_stats_header head;
+	int fd, ret = -1;
+	__u32 i;
+
+	vm_pause(v->vm);
+	fd = ioctl(v->fd, KVM_GET_STATS_FD, 0);
+	if (fd < 0 || pread(fd, &head, sizeof(head), 0) != sizeof(head))
+		goto out;
+	for (i = 0; ret && i < head.num_desc; i++) {
+		size_t size = sizeof(*d) + head.name_size;
+
+		if (size > sizeof(text) ||
+		    pread(fd, text, size, head.desc_offset + i * size) != (ssize_t)size)
+			goto out;
+		if (!strcmp(d->name, name) &&
+		    pread(fd, value, 8, head.data_offset + d->offset) == 8)
+			ret = 0;
+	}
+out:
+	if (fd >= 0)
+		close(fd);
+	if (vm_resume(v->vm))
+		ret = -1;
+	return ret ? vmm_error(0, "no statistics of %s", name) : 0;
+}
+
+/* Faults of a guest that goes through its working set again after a handoff. */
+static int bench_faults(const char *dev, const char *to_dev, bool bare)
+{
+	const char *to = strrchr(to_dev, '/') + 1;
+	struct vm_shape shape = {
+		.guest = GUEST_bench, .cpus = 1, .mem = 64 << 20,
+	};
+	const unsigned int pages = 14000;
+	struct vm_report report = { 0 };
+	struct kvm_core_move mv;
+	__u64 took, faults = 0;
+	struct vm_fds fds;
+	struct meter m;
+	struct vm *vm;
+	int ret = 1;
+
+	fprintf(stderr, "vmm-bench: faults after a move%s\n",
+		bare ? ", not mapped ahead" : "");
+	if (vm_fds_make(&shape, &fds))
+		return 1;
+	vm = start(dev, &shape, &fds, &report, &m);
+	if (!vm || measure(&m, BENCH_TOUCH, pages, &took) ||
+	    one_move(vm, to, &mv, bare ? KVM_CORE_MOVE_NO_POPULATE : 0) ||
+	    measure(&m, BENCH_AGAIN, pages, &took) ||
+	    vcpu_stat(&vm->vcpu[0], "pf_taken", &faults))
+		goto out;
+	if (!bare)
+		print("faults_pages", pages, 1);
+	/* The target's vCPU counts from the handoff on. */
+	print(bare ? "faults_bare" : "faults_mapped", faults, 1);
+	ret = 0;
+out:
+	vm_destroy(vm);
+	vm_fds_close(&fds);
+	return ret;
+}
+
+static int bench_passes(const char *dev, const char *to, unsigned int cpus,
+			unsigned int large)
+{
+	unsigned int i;
+	int ret = 0;
+
+	for (i = 1; !ret && i <= cpus; i++)
+		ret = bench_pass(dev, to, i, 64);
+	for (i = 1; !ret && large && i <= cpus; i++)
+		ret = bench_pass(dev, to, i, large);
+	return ret;
+}
+
+static int bench_moves(const char *dev, const char *to, unsigned int cpus,
+		       unsigned int large)
+{
+	unsigned int i;
+	int ret = 0;
+
+	for (i = 1; !ret && i <= cpus; i++)
+		ret = bench_move(dev, to, i, 64, 0, false);
+	if (!ret && large)
+		ret = bench_move(dev, to, 1, large, 0, false);
+	if (!ret)
+		ret = bench_move(dev, to, 1, 64, 500, false);
+	if (!ret)
+		ret = bench_move(dev, to, 1, 64, 0, true);
+	return ret;
+}
+
+/* Parts are named behind the options; without a name, each is wanted. */
+static bool wanted(const char *part, int argc, char **argv)
+{
+	int i;
+
+	for (i = optind; i < argc; i++)
+		if (!strcmp(argv[i], part))
+			return true;
+	return optind == argc;
 }
 
 int main(int argc, char **argv)
@@ -491,7 +768,7 @@ int main(int argc, char **argv)
 		{ "large", 1, NULL, 'l' }, { "help", 0, NULL, 'h' }, { 0 }
 	};
 	const char *dev = "/dev/kvm", *to = NULL;
-	unsigned int n = 2000, cpus = 4, large = 1024, i;
+	unsigned int n = 2000, cpus = 4, large = 1024;
 	int c, ret;
 
 	while ((c = getopt_long(argc, argv, "d:b:n:c:l:h", longs, NULL)) != -1) {
@@ -520,25 +797,25 @@ int main(int argc, char **argv)
 		}
 	}
 	/* BENCH_TOUCH needs a page of 56 MiB for each repetition. */
-	if (optind < argc || !n || n > 14000 || cpus > GUEST_MAX_CPUS) {
+	if (!n || n > 14000 || cpus > GUEST_MAX_CPUS) {
 		fputs(usage, stderr);
 		return 2;
 	}
-	ret = bench_exits(dev, n);
-	if (!ret)
+	ret = 0;
+	if (wanted("exits", argc, argv))
+		ret = bench_exits(dev, n);
+	if (!ret && wanted("create", argc, argv))
 		ret = bench_create(dev);
-	for (i = 1; !ret && i <= cpus; i++)
-		ret = bench_pass(dev, to ? to : dev, i, 64);
-	for (i = 1; !ret && large && i <= cpus; i++)
-		ret = bench_pass(dev, to ? to : dev, i, large);
+	if (!ret && wanted("config", argc, argv))
+		ret = bench_config(dev);
+	if (!ret && wanted("pass", argc, argv))
+		ret = bench_passes(dev, to ? to : dev, cpus, large);
 	/* Stock KVM has no such thing. */
 	if (!to || !strstr(dev, "kvm-"))
 		return ret;
-	for (i = 1; !ret && i <= cpus; i++)
-		ret = bench_move(dev, to, i, 64, 0);
-	if (!ret && large)
-		ret = bench_move(dev, to, 1, large, 0);
-	if (!ret)
-		ret = bench_move(dev, to, 1, 64, 500);
+	if (!ret && wanted("move", argc, argv))
+		ret = bench_moves(dev, to, cpus, large);
+	if (!ret && wanted("faults", argc, argv))
+		ret = bench_faults(dev, to, false) ?: bench_faults(dev, to, true);
 	return ret;
 }

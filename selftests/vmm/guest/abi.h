@@ -83,6 +83,7 @@ enum bench_op {
 	BENCH_CPUID,
 	BENCH_PIO,
 	BENCH_TOUCH,
+	BENCH_AGAIN,		/* the first pages that BENCH_TOUCH touched */
 	BENCH_IRQ,
 };
 

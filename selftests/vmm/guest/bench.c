@@ -71,6 +71,10 @@ void guest_bench(struct guest_cpu *c)
 			for (i = 0; i < n; i++)
 				STORE(*(__u64 *)(GUEST_WS + (next++ << 12)), i);
 			break;
+		case BENCH_AGAIN:
+			for (i = 0; i < n; i++)
+				STORE(*(__u64 *)(GUEST_WS + (i << 12)), i);
+			break;
 		case BENCH_IRQ:
 			/* The VMM signals while this OUT is in userspace. */
 			for (i = 0; i < n; i++) {
