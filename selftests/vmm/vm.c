@@ -177,6 +177,8 @@ static int vm_fill(struct vm *vm)
 		ret = add_rings(vm);
 	if (!ret)
 		ret = add_memory(vm);
+	if (!ret && guest_needs(vm->shape.guest) & GN_SLOW)
+		ret = slow_start(vm);
 	if (!ret)
 		ret = vm_route_irqs(vm);
 	for (i = 0; !ret && i < (int)vm->shape.cpus; i++)
@@ -240,6 +242,7 @@ void vm_destroy(struct vm *vm)
 		close(vm->fd);
 	if (vm->kvm >= 0)
 		close(vm->kvm);
+	slow_stop(vm);
 	if (vm->mem)
 		munmap(vm->mem, vm->shape.mem);
 	pthread_cond_destroy(&vm->changed);

@@ -91,6 +91,7 @@ struct vm {
 	/* A ring is full: false ends the vCPU. Without it, the vCPU waits a little. */
 	bool		(*on_ring_full)(struct vcpu *v);
 	void		*priv;
+	struct slow	*slow;
 };
 
 /* errno and one line on stderr: "vmm: what: reason" */
@@ -102,6 +103,10 @@ void vm_fds_close(struct vm_fds *fds);
 struct vm *vm_create(const char *path, const struct vm_shape *shape,
 		     const struct vm_fds *fds, struct vm_report *report);
 void vm_destroy(struct vm *vm);
+
+/* slow.c: for guests with GN_SLOW. To be ended when the VM's descriptors are closed. */
+int slow_start(struct vm *vm);
+void slow_stop(struct vm *vm);
 
 /* irq.c: routes, irqfds, ioeventfds */
 int vm_route_irqs(struct vm *vm);

@@ -248,6 +248,11 @@ enum watch_result watch_finish(struct watch *w)
 				return differs(w, "interrupts taken of those sent", i,
 					       c->count[1], c->count[0]);
 			break;
+		case GUEST_async_pf:
+			if (c->count[0] > c->count[1] + c->count[2])
+				return differs(w, "pages ready of those not present", i,
+					       c->count[0], c->count[1] + c->count[2]);
+			break;
 		case GUEST_nmi:
 			if (c->count[0] != 2 * c->progress)
 				return differs(w, "NMIs, two for each step", i,

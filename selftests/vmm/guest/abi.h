@@ -35,6 +35,7 @@
 #define VEC_IPI			0x40
 #define VEC_IRQFD		0x50
 #define VEC_SELF		0x61
+#define VEC_PAGE_READY		0x62
 #define VEC_POSTED		0x80
 #define VEC_POSTED_COUNT	16
 #define VEC_SPURIOUS		0xff
@@ -53,6 +54,10 @@
 #define GN_X2APIC		0x08
 #define GN_BENCH		0x10
 #define GN_LEVEL		0x20
+#define GN_SLOW			0x40	/* pages of the working set come late */
+
+/* Pages of a vCPU that come late, the first of its working set. */
+#define GUEST_SLOW_PAGES	4
 
 #ifndef __ASSEMBLER__
 #include <linux/types.h>

@@ -29,6 +29,7 @@ GUEST(irqfd_level, GN_PIN | GN_FULL | GN_LEVEL, "level-triggered irqfd, and its 
 GUEST(pending, 0, "interrupts held pending with IF=0")
 GUEST(nmi, 0, "NMI held pending behind a running NMI handler")
 GUEST(pv_eoi, 0, "interrupts ended by the PV EOI flag, exact")
+GUEST(async_pf, GN_SLOW, "pages that the host is still to bring, as async page faults")
 GUEST(posted, GN_MSI | GN_BENCH, "counts the interrupts that vmm-posted has posted to it")
 GUEST(dirty, GN_BENCH, "writes to pages as vmm-ring asks")
 GUEST(bench, GN_MSI | GN_BENCH, "does what vmm-bench asks")

@@ -1,15 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Guests about what KVM writes into memory that the guest names to it: steal time,
- * and the flag that replaces an EOI. (The clock is in clock.c.)
+ * the flag that replaces an EOI, and async page faults. (The clock is in clock.c.)
  */
 #include "guest.h"
 
 #define MSR_KVM_STEAL_TIME	0x4b564d03
 #define MSR_KVM_PV_EOI_EN	0x4b564d04
 
+#define MSR_KVM_ASYNC_PF_EN	0x4b564d02
+#define MSR_KVM_ASYNC_PF_INT	0x4b564d06
+#define MSR_KVM_ASYNC_PF_ACK	0x4b564d07
+
+#define FEATURE_ASYNC_PF	4
 #define FEATURE_STEAL_TIME	5
 #define FEATURE_PV_EOI		6
+#define FEATURE_ASYNC_PF_INT	14
 
 struct steal {
 	__u64	steal;
@@ -117,4 +123,82 @@ void guest_pv_eoi(struct guest_cpu *c)
 		       rdmsr(MSR_KVM_PV_EOI_EN));
 	} while (step(c));
 	wrmsr(MSR_KVM_PV_EOI_EN, 0);
+}
+
+/* Enabled, at CPL 0 too, page ready as an interrupt. */
+#define ASYNC_PF_ON		(1 | 2 | 8)
+/* The token of all that wait. */
+#define TOKEN_ALL		0xffffffffu
+
+struct async_pf {
+	__u32	not_present;
+	__u32	ready;
+	__u8	pad[56];
+	__u32	waits_for;	/* the guest's own: KVM's part is 64 bytes */
+	__u8	pad2[60];
+} __aligned(64);
+
+static struct async_pf async_pf[GUEST_MAX_CPUS];
+
+static void on_not_present(struct trap_frame *f)
+{
+	struct guest_cpu *c = this_cpu();
+	struct async_pf *a = &async_pf[c->index];
+	__u64 token, spun = 0;
+
+	asm volatile("movq %%cr2, %0" : "=r"(token));
+	if (LOAD(a->not_present) != 1)
+		fail("a page fault of its own (CR2, rip)", token, f->rip);
+	STORE(a->waits_for, (__u32)token);
+	STORE(a->not_present, 0);
+	c->count[0]++;
+	irqs_on();
+	while (LOAD(a->waits_for))
+		spun = spin_round(spun, 64);
+	irqs_off();
+}
+
+static void on_page_ready(struct trap_frame *f)
+{
+	struct guest_cpu *c = this_cpu();
+	struct async_pf *a = &async_pf[c->index];
+	__u32 token = LOAD(a->ready), waits_for = LOAD(a->waits_for);
+
+	(void)f;
+	/* For who does not wait any more it is all that count. */
+	if (token != TOKEN_ALL && token != waits_for)
+		fail("a page is ready that nobody waits for", waits_for, token);
+	c->count[token == TOKEN_ALL ? 2 : 1]++;
+	STORE(a->waits_for, 0);
+	STORE(a->ready, 0);
+	wrmsr(MSR_KVM_ASYNC_PF_ACK, 1);
+	apic_eoi();
+}
+
+/*
+ * Goes round a few pages that are away each time. count[0] pages not present,
+ * count[1] told to be ready, count[2] told that all are, as after a handoff.
+ */
+void guest_async_pf(struct guest_cpu *c)
+{
+	__u64 ws = GUEST_WS + c->index * shared()->ws_per_cpu, n = 0;
+	struct async_pf *a = &async_pf[c->index];
+
+	need(FEATURE_ASYNC_PF, "no async page faults in CPUID");
+	need(FEATURE_ASYNC_PF_INT, "no async page faults by interrupt in CPUID");
+	on_vector(14, on_not_present);
+	on_vector(VEC_PAGE_READY, on_page_ready);
+	wrmsr(MSR_KVM_ASYNC_PF_INT, VEC_PAGE_READY);
+	wrmsr(MSR_KVM_ASYNC_PF_EN, (__u64)a | ASYNC_PF_ON);
+	do {
+		__u64 at = ws + (n++ % GUEST_SLOW_PAGES << 12);
+
+		expect("the content of a page that came late", guest_answer(at),
+		       LOAD(*(__u64 *)at));
+		expect("the async page fault MSR lost", (__u64)a | ASYNC_PF_ON,
+		       rdmsr(MSR_KVM_ASYNC_PF_EN));
+	} while (step(c));
+	wrmsr(MSR_KVM_ASYNC_PF_EN, 0);
+	if (n > 2 * GUEST_SLOW_PAGES && !c->count[0])
+		fail("no page fault was asynchronous", 1, 0);
 }
