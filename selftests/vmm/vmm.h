@@ -264,6 +264,8 @@ struct watch {
 	struct vm_report *report;
 	__u64		sent[GUEST_MAX_CPUS];	/* irqfd signals */
 	__u64		acked[GUEST_MAX_CPUS];
+	__u64		step[GUEST_MAX_CPUS];	/* where the guest was then */
+	unsigned int	burst[GUEST_MAX_CPUS];	/* signals since it came there */
 	unsigned int	patience;	/* seconds without any progress */
 	char		why[400];
 };

@@ -11,6 +11,9 @@
 #include <unistd.h>
 #include "vmm.h"
 
+/* Signals to a vCPU that makes no step meanwhile. */
+#define BURST	64
+
 int watch_open(struct watch *w, const struct vm_shape *shape,
 	       const struct vm_fds *fds, struct vm_report *report)
 {
@@ -33,6 +36,22 @@ void watch_close(struct watch *w)
 	if (w->mem)
 		munmap(w->mem, w->shape.mem);
 	w->mem = NULL;
+}
+
+/*
+ * Where each signal is there before the handler of the last one has returned, the guest
+ * does nothing else any more. After a burst it gets a moment without. Not until it
+ * has made a step: it may have gone to HLT behind the last of them.
+ */
+static void breathe(struct watch *w, unsigned int i)
+{
+	__u64 step = VMM_LOAD(vm_cpu_page(w->mem, i)->progress);
+
+	if (step != w->step[i])
+		w->burst[i] = 0;
+	w->step[i] = step;
+	if (++w->burst[i] % BURST == 0)
+		usleep(1000);
 }
 
 void watch_pump(struct watch *w, int ms)
@@ -58,6 +77,7 @@ void watch_pump(struct watch *w, int ms)
 		    !VMM_LOAD(vm_cpu_page(w->mem, i)->count[2]) ||
 		    VMM_LOAD(vm_cpu_page(w->mem, i)->done))
 			continue;
+		breathe(w, i);
 		if (write(w->fds.irq[i], &one, sizeof(one)) == sizeof(one))
 			w->sent[i]++;
 	}
