@@ -5,6 +5,7 @@
 #include <libgen.h>
 #include <limits.h>
 #include <linux/vfio.h>
+#include <poll.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -57,19 +58,22 @@ static int group_of(const char *bdf)
 	return fd;
 }
 
-static void set_eventfd(const struct device *d, unsigned int index, int fd)
+/* The first @n of an index, an eventfd each */
+void device_set_irqs(const struct device *d, unsigned int index, const int *fds, unsigned int n)
 {
 	struct {
 		struct vfio_irq_set set;
-		__s32 fd;
+		__s32 fd[DEVICE_IRQS];
 	} a = {
 		.set = {
-			.argsz = sizeof(a), .index = index, .count = 1,
+			.argsz = sizeof(a.set) + n * sizeof(*fds), .index = index, .count = n,
 			.flags = VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER,
 		},
-		.fd = fd,
 	};
 
+	if (n > DEVICE_IRQS)
+		errx(1, "too many interrupts");
+	memcpy(a.fd, fds, n * sizeof(*fds));
 	if (ioctl(d->fd, VFIO_DEVICE_SET_IRQS, &a))
 		err(1, "VFIO_DEVICE_SET_IRQS");
 }
@@ -101,7 +105,7 @@ void device_open(struct device *d, const char *bdf, bool request)
 	d->request = -1;
 	if (request) {
 		d->request = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-		set_eventfd(d, VFIO_PCI_REQ_IRQ_INDEX, d->request);
+		device_set_irqs(d, VFIO_PCI_REQ_IRQ_INDEX, &d->request, 1);
 	}
 	/* Memory and bus master */
 	device_set_config16(d, 4, device_config16(d, 4) | 6);
@@ -167,7 +171,18 @@ void device_move_dma(const struct device *d, void *memory, __u64 iova, size_t si
 
 void device_set_msi(const struct device *d, unsigned int index)
 {
-	set_eventfd(d, index, d->msi);
+	device_set_irqs(d, index, &d->msi, 1);
+}
+
+/* Interrupts that came, once there is one or a second has passed. */
+__u64 device_interrupts(const struct device *d)
+{
+	struct pollfd p = { .fd = d->msi, .events = POLLIN };
+	__u64 n = 0;
+
+	if (poll(&p, 1, 1000) == 1 && read(d->msi, &n, sizeof(n)) != sizeof(n))
+		n = 0;
+	return n;
 }
 
 __u16 device_config16(const struct device *d, unsigned int at)

@@ -55,6 +55,33 @@ long host_hits(const char *prefix)
 	return n;
 }
 
+/* How often the kernel took the interrupt of that name; -1 if there is none. */
+long host_irqs(const char *name)
+{
+	FILE *f = fopen("/proc/interrupts", "r");
+	char line[1024], *at, *end;
+	long n = -1;
+
+	while (f && fgets(line, sizeof(line), f)) {
+		at = strchr(line, ':');
+		if (!at || !strstr(at, name))
+			continue;
+		n = 0;
+		/* A number for each CPU, then words */
+		for (at++; ; at = end) {
+			long count = strtol(at, &end, 10);
+
+			if (end == at || (*end && *end != ' '))
+				break;
+			n += count;
+		}
+		break;
+	}
+	if (f)
+		fclose(f);
+	return n;
+}
+
 /* How often @text is in the kernel's log. */
 int host_log_has(const char *text)
 {

@@ -4,15 +4,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/vfio.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/ioctl.h>
-#include <sys/mman.h>
-#include <sys/wait.h>
 #include <unistd.h>
 #include <kselftest.h>
 #include "result.h"
@@ -79,40 +75,19 @@ static void dma_start(const struct device *d, __u32 src, __u32 dst, __u32 cmd)
 	device_write32(d, EDU_DMA_CMD, cmd | EDU_DMA_RUN | EDU_DMA_IRQ);
 }
 
-/* Interrupts that came, once there is one or a second has passed. */
-static __u64 interrupts(const struct device *d)
-{
-	struct pollfd p = { .fd = d->msi, .events = POLLIN };
-	__u64 n = 0;
-
-	if (poll(&p, 1, 1000) == 1 && read(d->msi, &n, sizeof(n)) != sizeof(n))
-		n = 0;
-	return n;
-}
-
 static __u64 dma(const struct device *d, __u32 src, __u32 dst, __u32 cmd)
 {
 	__u64 n;
 
 	dma_start(d, src, dst, cmd);
-	n = interrupts(d);
+	n = device_interrupts(d);
 	device_write32(d, EDU_IRQ_ACK, EDU_IRQ_DMA);
 	return n;
-}
-
-static void *map_memory(int memory)
-{
-	void *at = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, memory, 0);
-
-	if (at == MAP_FAILED)
-		err(1, "mmap");
-	return at;
 }
 
 /**
  * struct plan - what a VMM does before it dies
  * @memory:	guest memory
- * @out:	where its ticket goes
  * @limit_ms:	of the session
  * @session:	have one
  * @request:	with an eventfd that the device can be asked for by
@@ -121,19 +96,19 @@ static void *map_memory(int memory)
  */
 struct plan {
 	int memory;
-	int out;
 	__u32 limit_ms;
 	bool session;
 	bool request;
 	__u32 last_dst;
 };
 
-static void vmm(const struct plan *plan)
+static void vmm(int out, const void *arg)
 {
+	const struct plan *plan = arg;
 	struct ticket ticket = { 0 };
 	struct device d;
 	int dev, s;
-	__u8 *mem = map_memory(plan->memory);
+	__u8 *mem = guest_map(plan->memory, SIZE);
 
 	device_open(&d, bdf, plan->request);
 	device_map_bar(&d);
@@ -153,40 +128,7 @@ static void vmm(const struct plan *plan)
 		errx(1, "DMA to the device");
 	if (plan->last_dst)
 		dma_start(&d, EDU_BUFFER, plan->last_dst, EDU_DMA_TO_RAM);
-	if (write(plan->out, &ticket, sizeof(ticket)) != sizeof(ticket))
-		err(1, "pipe");
-	kill(getpid(), SIGKILL);
-}
-
-/* Runs a VMM to its death. */
-static bool vmm_killed(struct plan *plan, struct ticket *ticket)
-{
-	int p[2], status;
-	bool told;
-	pid_t pid;
-
-	if (pipe(p))
-		err(1, "pipe");
-	plan->out = p[1];
-	pid = fork();
-	if (!pid) {
-		vmm(plan);
-		_exit(1);
-	}
-	close(p[1]);
-	told = read(p[0], ticket, sizeof(*ticket)) == sizeof(*ticket);
-	close(p[0]);
-	waitpid(pid, &status, 0);
-	return told && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
-}
-
-static int new_memory(void)
-{
-	int fd = memfd_create("guest", MFD_CLOEXEC);
-
-	if (fd < 0 || ftruncate(fd, SIZE))
-		err(1, "memfd");
-	return fd;
+	vmm_die(out, &ticket);
 }
 
 /* What changes an IOMMU's tables, an interrupt's way, or the device */
@@ -230,16 +172,17 @@ static bool counted(const long *before)
 }
 
 /* The kernel says so in a handler of its own, some time after the device is done. */
-static bool blocked(int before)
+static void check_blocked(int before, const char *what)
 {
 	unsigned int i;
 
-	for (i = 0; i < 200; i++) {
-		if (host_log_has(FAULT) > before)
-			return true;
-		usleep(10000);
+	if (access("/sys/class/iommu/dmar0", F_OK)) {
+		ksft_test_result_skip("%s: this IOMMU of QEMU tells no faults\n", what);
+		return;
 	}
-	return false;
+	for (i = 0; i < 200 && host_log_has(FAULT) <= before; i++)
+		usleep(10000);
+	check(host_log_has(FAULT) > before, what);
 }
 
 static int msi_control(void)
@@ -249,7 +192,7 @@ static int msi_control(void)
 }
 
 /* On a busy machine 100 ms can be too short for a process to end. */
-static bool killed_in_time(struct plan *plan, struct ticket *ticket, int dev, __u8 *back,
+static bool killed_in_time(const struct plan *plan, struct ticket *ticket, int dev, __u8 *back,
 			   long *before)
 {
 	unsigned int i;
@@ -257,7 +200,7 @@ static bool killed_in_time(struct plan *plan, struct ticket *ticket, int dev, __
 	for (i = 0; i < 20; i++) {
 		memset(back, 0, EDU_MAX);
 		hits(before);
-		if (!vmm_killed(plan, ticket))
+		if (!vmm_killed(vmm, plan, ticket))
 			return false;
 		if (!back[1])
 			return true;
@@ -270,10 +213,10 @@ static bool killed_in_time(struct plan *plan, struct ticket *ticket, int dev, __
 static int test_kill(void)
 {
 	struct plan plan = {
-		.memory = new_memory(), .limit_ms = LIMIT, .session = true, .request = true,
+		.memory = guest_memory(SIZE), .limit_ms = LIMIT, .session = true, .request = true,
 		.last_dst = IOVA + BACK,
 	};
-	__u8 *mem = map_memory(plan.memory), *again, want[EDU_MAX];
+	__u8 *mem = guest_map(plan.memory, SIZE), *again, want[EDU_MAX];
 	long before[WATCHED];
 	struct ticket ticket;
 	int dev = ka_open(), s, memory, faults, config_msi[4], i, msi_at;
@@ -307,11 +250,11 @@ static int test_kill(void)
 	device_take(&d, s, &memory);
 	check(!ka_get_state(s, VFIO_KEEPALIVE_SESSION, state, &size) && !strcmp(state, "edu 1"),
 	      "it has the state that the VMM left");
-	is(interrupts(&d), 1, "the interrupt of that time is in the eventfd");
+	is(device_interrupts(&d), 1, "the interrupt of that time is in the eventfd");
 	device_map_bar(&d);
 	is(device_read32(&d, EDU_IRQ_STATUS), EDU_IRQ_DMA, "and is pending in the device");
 	device_write32(&d, EDU_IRQ_ACK, EDU_IRQ_DMA);
-	again = map_memory(memory);
+	again = guest_map(memory, SIZE);
 	is(host_locked_kib(), 0, "KiB of locked memory, before");
 	device_move_dma(&d, again, IOVA, SIZE, SIZE);
 	is(host_locked_kib(), SIZE >> 10, "KiB of locked memory, moved here");
@@ -327,8 +270,7 @@ static int test_kill(void)
 	check(!memcmp(again + BACK, again + OUT, EDU_MAX), "the bytes are right");
 	faults = host_log_has(FAULT);
 	dma(&d, EDU_BUFFER, OUTSIDE, EDU_DMA_TO_RAM);
-	check(blocked(faults),
-	      "a DMA outside the mapping is blocked");
+	check_blocked(faults, "a DMA outside the mapping is blocked");
 
 	ka_release(dev, ticket.id, VFIO_KEEPALIVE_RELEASE_FORCE);
 	check(host_config16(bdf, PCI_COMMAND) & PCI_MASTER,
@@ -342,9 +284,9 @@ static int test_kill(void)
 	/* The same once more, and the last DMA of the VMM goes astray. */
 	plan.last_dst = OUTSIDE;
 	faults = host_log_has(FAULT);
-	check(vmm_killed(&plan, &ticket), "a VMM is killed, and its last DMA is outside");
+	check(vmm_killed(vmm, &plan, &ticket), "a VMM is killed, and its last DMA is outside");
 	usleep(400000);
-	check(blocked(faults), "it is blocked without a VMM too");
+	check_blocked(faults, "it is blocked without a VMM too");
 	is(ka_release(dev, ticket.id, 0), 0, "release");
 	check(!(host_config16(bdf, PCI_COMMAND) & PCI_MASTER), "released: no bus master");
 	return 0;
@@ -352,11 +294,11 @@ static int test_kill(void)
 
 static int test_lone(void)
 {
-	struct plan plan = { .memory = new_memory(), .last_dst = IOVA + BACK };
-	__u8 *mem = map_memory(plan.memory);
+	struct plan plan = { .memory = guest_memory(SIZE), .last_dst = IOVA + BACK };
+	__u8 *mem = guest_map(plan.memory, SIZE);
 	struct ticket ticket;
 
-	check(vmm_killed(&plan, &ticket), "a VMM without a session is killed");
+	check(vmm_killed(vmm, &plan, &ticket), "a VMM without a session is killed");
 	check(!(host_config16(bdf, PCI_COMMAND) & PCI_MASTER) && !(msi_control() & 1),
 	      "neither bus master nor MSI");
 	usleep(400000);
@@ -367,7 +309,8 @@ static int test_lone(void)
 static int test_expire(void)
 {
 	struct plan plan = {
-		.memory = new_memory(), .limit_ms = 1500, .session = true, .last_dst = IOVA + BACK,
+		.memory = guest_memory(SIZE), .limit_ms = 1500, .session = true,
+		.last_dst = IOVA + BACK,
 	};
 	long close_before, reset_before;
 	struct ticket ticket;
@@ -375,7 +318,7 @@ static int test_expire(void)
 
 	close_before = host_hits("close");
 	reset_before = host_hits("disable");
-	check(vmm_killed(&plan, &ticket), "a VMM is killed");
+	check(vmm_killed(vmm, &plan, &ticket), "a VMM is killed");
 	usleep(500000);
 	check(host_config16(bdf, PCI_COMMAND) & PCI_MASTER, "its device is bus master");
 	if (probes)
@@ -433,11 +376,12 @@ static int test_refuse(void)
 static int orphan(__u32 limit_ms, bool request)
 {
 	struct plan plan = {
-		.memory = new_memory(), .limit_ms = limit_ms, .session = true, .request = request,
+		.memory = guest_memory(SIZE), .limit_ms = limit_ms, .session = true,
+		.request = request,
 	};
 	struct ticket ticket;
 
-	if (!vmm_killed(&plan, &ticket))
+	if (!vmm_killed(vmm, &plan, &ticket))
 		return 1;
 	printf("%u\n", ticket.id);
 	return 0;

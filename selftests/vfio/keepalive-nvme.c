@@ -3,14 +3,10 @@
 #include <err.h>
 #include <errno.h>
 #include <linux/vfio.h>
-#include <poll.h>
-#include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/wait.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 #include <kselftest.h>
 #include "result.h"
@@ -46,6 +42,7 @@ static const char usage[] =
 
 #define IOVA		0x1000000
 #define SIZE		0x100000
+#define LIMIT		60000
 
 /**
  * struct command - an entry of a submission queue
@@ -208,16 +205,6 @@ static void controller_start(const struct device *d, struct memory *m, struct qu
 		errx(1, "queues are not created");
 }
 
-static __u64 interrupts(const struct device *d)
-{
-	struct pollfd p = { .fd = d->msi, .events = POLLIN };
-	__u64 n = 0;
-
-	if (poll(&p, 1, 1000) == 1 && read(d->msi, &n, sizeof(n)) != sizeof(n))
-		n = 0;
-	return n;
-}
-
 /* Sectors as they were on the disk at first. */
 static bool right(const char *data, unsigned int block)
 {
@@ -232,63 +219,93 @@ static bool right(const char *data, unsigned int block)
 	return true;
 }
 
-static void vmm(const char *bdf, int memory, struct memory *m, __u32 limit_ms, int out)
+/**
+ * struct plan - what a VMM is given
+ * @bdf:	its device
+ * @memory:	guest memory
+ * @m:		where that is mapped
+ */
+struct plan {
+	const char *bdf;
+	int memory;
+	struct memory *m;
+};
+
+static void vmm(int out, const void *arg)
 {
+	const struct plan *plan = arg;
+	struct memory *m = plan->m;
 	struct ticket ticket;
 	struct queues q;
 	struct device d;
 	unsigned int i;
 	int s;
 
-	device_open(&d, bdf, true);
+	device_open(&d, plan->bdf, true);
 	device_map_bar(&d);
 	device_map_dma(&d, m, IOVA, SIZE, BLOCK);
 	controller_start(&d, m, &q);
-	interrupts(&d);
-	s = ka_create(ka_open(), "nvme", limit_ms, &ticket);
+	device_interrupts(&d);
+	s = ka_create(ka_open(), "nvme", LIMIT, &ticket);
 	if (s < 0)
 		errx(1, "session: %s", strerror(-s));
-	device_keep(&d, s, memory);
+	device_keep(&d, s, plan->memory);
 	for (i = 0; i < COMMANDS; i++)
 		put(m, &q, 1, transfer(OP_READ, i, i));
 	if (ka_set_state(s, VFIO_KEEPALIVE_SESSION, &q, sizeof(q)))
 		errx(1, "state");
 	ring(&d, &q, 1);
-	if (write(out, &ticket, sizeof(ticket)) != sizeof(ticket))
-		err(1, "pipe");
-	kill(getpid(), SIGKILL);
+	vmm_die(out, &ticket);
 }
 
-static void *map_memory(int memory)
+/* A reset of the bus below its port, which takes the groups of all devices there. */
+static int try_hot_reset(const struct device *d, int group)
 {
-	void *at = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, memory, 0);
+	struct {
+		struct vfio_pci_hot_reset reset;
+		__s32 group;
+	} a = { .reset = { .argsz = sizeof(a), .count = 1 }, .group = group };
 
-	if (at == MAP_FAILED)
-		err(1, "mmap");
-	return at;
+	return ioctl(d->fd, VFIO_DEVICE_PCI_HOT_RESET, &a) ? -errno : 0;
 }
 
-/* Runs a VMM to its death. */
-static struct ticket vmm_killed(const char *bdf, int memory, struct memory *m, __u32 limit_ms)
+/*
+ * Who has device and group may reset an orphan's device, as he may a VMM's. It is the
+ * claimer's matter to find that: all else of the session is as it was.
+ */
+static void hot_reset(int dev, struct ticket *ticket, struct device *d, struct memory *m)
 {
-	struct ticket ticket = { 0 };
-	int p[2], status;
-	pid_t pid;
+	long maps = host_hits("iommu_map"), unmaps = host_hits("iommu_unmap");
+	long resets = host_hits("reset");
+	struct queues q;
+	int s, memory;
 
-	if (pipe(p))
-		err(1, "pipe");
-	pid = fork();
-	if (!pid) {
-		vmm(bdf, memory, m, limit_ms, p[1]);
-		_exit(1);
-	}
-	close(p[1]);
-	if (read(p[0], &ticket, sizeof(ticket)) != sizeof(ticket))
-		errx(1, "no ticket");
-	close(p[0]);
-	waitpid(pid, &status, 0);
-	check(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL, "a VMM is killed");
-	return ticket;
+	is(try_hot_reset(d, d->msi), -EINVAL, "hot reset of an orphan's device: no group");
+	is(try_hot_reset(d, -1), -EBADF, "no descriptor");
+	is(host_hits("reset") - resets, 0, "resets");
+	is(device_read32(d, CC), CC_ENABLE, "the controller is as it was");
+	is(try_hot_reset(d, d->group), 0, "hot reset with its group");
+	check(host_hits("reset") > resets, "it is reset");
+	is(ka_state(dev, ticket->id), VFIO_KEEPALIVE_ORPHANED, "an orphan still");
+	device_close(d);
+
+	s = ka_claim(dev, ticket);
+	check(s >= 0, "the orphan is claimed");
+	device_take(d, s, &memory);
+	close(memory);
+	device_map_bar(d);
+	is(device_read32(d, CC), 0, "its controller is off");
+	is(host_hits("iommu_map") - maps, 0, "mappings made");
+	is(host_hits("iommu_unmap") - unmaps, 0, "mappings taken away");
+	memset(m->cq, 0, sizeof(m->cq));
+	device_set_config16(d, 4, device_config16(d, 4) | 6);
+	controller_start(d, m, &q);
+	put(m, &q, 1, transfer(OP_READ, 0, 99));
+	ring(d, &q, 1);
+	check(take(d, m, &q, 1, 1) && right(m->data[0], 99),
+	      "started again, it reads by the mappings that are there");
+	device_close(d);
+	close(s);
 }
 
 static void claim(int dev, struct ticket *ticket, struct memory *m)
@@ -316,19 +333,19 @@ static void claim(int dev, struct ticket *ticket, struct memory *m)
 	device_take(&d, s, &memory);
 	check(!ka_get_state(s, VFIO_KEEPALIVE_SESSION, &q, &size) && size == sizeof(q),
 	      "it has the state that the VMM left");
-	m = map_memory(memory);
+	m = guest_map(memory, SIZE);
 	device_move_dma(&d, m, IOVA, SIZE, BLOCK);
 	device_map_bar(&d);
 	is(device_read32(&d, CC), CC_ENABLE, "the controller is as it was: CC");
 	is(device_read32(&d, CSTS), 1, "and CSTS");
-	n = interrupts(&d);
+	n = device_interrupts(&d);
 	check(n >= 2, "interrupts of that time are in the eventfd");
 	ksft_print_msg("interrupts: %llu\n", (unsigned long long)n);
 	check(take(&d, m, &q, 1, COMMANDS), "all commands of the VMM complete");
 	for (i = 0; i < COMMANDS; i++)
 		bad += !right(m->data[i], i);
 	is(bad, 0, "blocks that are wrong");
-	interrupts(&d);
+	device_interrupts(&d);
 
 	for (i = 0; i < 4; i++) {
 		memset(m->data[i], 'a' + i, BLOCK);
@@ -336,7 +353,7 @@ static void claim(int dev, struct ticket *ticket, struct memory *m)
 	}
 	ring(&d, &q, 1);
 	check(take(&d, m, &q, 1, 4), "the claimer writes");
-	check(interrupts(&d) > 0, "and is interrupted");
+	check(device_interrupts(&d) > 0, "and is interrupted");
 	for (i = 0; i < 4; i++)
 		put(m, &q, 1, transfer(OP_READ, 10 + i, 100 + i));
 	put(m, &q, 1, transfer(OP_READ, 14, 99));
@@ -351,10 +368,12 @@ static void claim(int dev, struct ticket *ticket, struct memory *m)
 	is(host_hits("irte") - irte, 0, "interrupts sent elsewhere");
 	is(host_hits("reset") - resets, 0, "resets");
 
-	device_close(&d);
+	/* The claimer lets the session go and goes on using the device. */
 	close(s);
 	is(ka_state(dev, ticket->id), VFIO_KEEPALIVE_ORPHANED, "closed: an orphan again");
 	is(host_hits("reset") - resets, 0, "resets");
+	hot_reset(dev, ticket, &d, m);
+	resets = host_hits("reset");
 	is(ka_release(dev, ticket->id, 0), 0, "release");
 	is(host_hits("reset") - resets, 1, "resets");
 	check(host_hits("iommu_unmap") > unmaps, "the mappings are gone");
@@ -362,21 +381,21 @@ static void claim(int dev, struct ticket *ticket, struct memory *m)
 
 int main(int argc, char **argv)
 {
-	int memory = memfd_create("guest", MFD_CLOEXEC), dev;
+	struct plan plan;
 	struct ticket ticket;
-	struct memory *m;
+	int dev;
 
 	if (argc != 2 || argv[1][0] == '-') {
 		fputs(usage, argc == 2 ? stdout : stderr);
 		return argc == 2 ? 0 : 2;
 	}
-	if (memory < 0 || ftruncate(memory, SIZE))
-		err(1, "memfd");
-	m = map_memory(memory);
+	plan.bdf = argv[1];
+	plan.memory = guest_memory(SIZE);
+	plan.m = guest_map(plan.memory, SIZE);
 	dev = ka_open();
 	ksft_print_header();
-	ticket = vmm_killed(argv[1], memory, m, 60000);
-	claim(dev, &ticket, m);
+	check(vmm_killed(vmm, &plan, &ticket), "a VMM is killed");
+	claim(dev, &ticket, plan.m);
 	ksft_set_plan(ksft_test_num());
 	ksft_finished();
 }

@@ -34,12 +34,18 @@ int ka_info(int fd, __u32 id, __u32 flags, struct vfio_keepalive_info *info);
 int ka_state(int dev, __u32 id);
 bool ka_wait_gone(int dev, __u32 id, unsigned int ms);
 
+/* vmm.c: these end the program when something fails */
+int guest_memory(size_t size);
+void *guest_map(int memory, size_t size);
+void vmm_die(int out, const struct ticket *ticket);
+bool vmm_killed(void (*vmm)(int out, const void *arg), const void *arg, struct ticket *ticket);
+
 /**
  * struct device - a PCI device in a group of its own, with what belongs to it
  * @container:	type 1 IOMMU
  * @group:	its only group
  * @fd:		the device
- * @msi:	eventfd of its first MSI
+ * @msi:	eventfd of its first MSI or MSI-X
  * @request:	eventfd by which VFIO wants it back, or -1
  * @bar:	its BAR 0
  * @bar_size:	size of that
@@ -54,6 +60,9 @@ struct device {
 	size_t bar_size;
 };
 
+/* At most, in one device_set_irqs() */
+#define DEVICE_IRQS	8
+
 /* device.c: these end the program when something fails */
 void device_open(struct device *d, const char *bdf, bool request);
 void device_map_bar(struct device *d);
@@ -61,6 +70,8 @@ __u32 device_read32(const struct device *d, size_t at);
 void device_write32(const struct device *d, size_t at, __u32 value);
 void device_map_dma(const struct device *d, void *memory, __u64 iova, size_t size, size_t each);
 void device_set_msi(const struct device *d, unsigned int index);
+void device_set_irqs(const struct device *d, unsigned int index, const int *fds, unsigned int n);
+__u64 device_interrupts(const struct device *d);
 __u16 device_config16(const struct device *d, unsigned int at);
 void device_set_config16(const struct device *d, unsigned int at, __u16 value);
 void device_keep(const struct device *d, int session, int memory);
@@ -73,6 +84,7 @@ void device_close(struct device *d);
 __u16 host_config16(const char *bdf, unsigned int at);
 long host_locked_kib(void);
 long host_hits(const char *prefix);
+long host_irqs(const char *name);
 int host_log_has(const char *text);
 
 #endif
