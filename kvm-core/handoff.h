@@ -110,6 +110,8 @@ void *core_pi_ref(void *pi);
 int core_pi_prepare(struct core_move *mv);
 void core_pi_commit(struct core_move *mv);
 void core_pi_retire(struct core_move *mv);
+long core_pi_take(struct file *file, struct core_file *to, unsigned long fd);
+void core_pi_end(void *pi);
 
 /* control.c */
 int core_control_init(void);

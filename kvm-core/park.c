@@ -8,6 +8,7 @@
 
 #include <linux/dirty_ring.h>
 #include <linux/kvm.h>
+#include <linux/kvm_core.h>
 #include <linux/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
@@ -49,6 +50,7 @@ void core_vcpu_free(struct core_vcpu *vcpu)
 	for (i = 0; i < KVM_CORE_VCPU_PAGES; i++)
 		if (vcpu->pages[i])
 			put_page(vcpu->pages[i]);
+	core_pi_end(vcpu->pi);
 	kvm_core_pi_put(vcpu->pi);
 	kfree(vcpu);
 }
@@ -193,6 +195,8 @@ long core_vcpu_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 		r = -EIO;
 	} else if (likely(cmd == KVM_RUN)) {
 		r = vcpu_run(file, cf, arg);
+	} else if (cmd == KVM_CORE_VCPU_TAKE_PI) {
+		r = core_pi_take(file, cf, arg);
 	} else {
 		e = core_record_begin(cf, cmd, arg);
 		if (IS_ERR(e)) {

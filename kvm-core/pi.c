@@ -9,6 +9,8 @@
  */
 #define pr_fmt(fmt) "kvm-core: " fmt
 
+#include <linux/file.h>
+#include <linux/fs.h>
 #include <linux/gfp.h>
 #include <linux/irq.h>
 #include <linux/list.h>
@@ -33,14 +35,19 @@ MODULE_PARM_DESC(posting,
  * @irq:	its number
  * @data:	where it is posted to
  * @held:	the vCPU is on its way to another instance
- * @drop:	and the one that it leaves has given the interrupt up
+ * @passed:	the descriptor was given to another vCPU, whose VM does not have the
+ *		interrupt yet; there is a reference on it
+ * @drop:	@held or @passed, and the VM that it leaves has given it up
+ * @origin:	of @passed: the vCPU that gave the descriptor; only compared
  */
 struct irte {
 	struct list_head link;
 	unsigned int irq;
 	struct vcpu_data data;
 	bool held;
+	bool passed;
 	bool drop;
+	const struct core_vcpu *origin;
 };
 
 static LIST_HEAD(irtes);
@@ -142,8 +149,22 @@ static struct irte *irte_find(unsigned int irq)
 	return NULL;
 }
 
+static bool of_pi(const struct irte *e, const void *pi)
+{
+	return pi && e->data.pi_desc_addr == __pa(pi);
+}
+
+/* A VM has it, or none will. */
+static void irte_arrived(struct irte *e)
+{
+	if (e->passed)
+		kvm_core_pi_put(phys_to_virt(e->data.pi_desc_addr));
+	e->passed = false;
+}
+
 static void irte_del(struct irte *e)
 {
+	irte_arrived(e);
 	list_del(&e->link);
 	kfree(e);
 }
@@ -151,11 +172,16 @@ static void irte_del(struct irte *e)
 /* What goes on already is not written again, and not given up in between. */
 static bool irte_absorb(struct irte *e, const struct vcpu_data *data)
 {
-	if (!e || !e->held)
+	if (!e || !(e->held || e->passed))
 		return false;
 	e->drop = !data;
-	return !data || (data->pi_desc_addr == e->data.pi_desc_addr &&
-			 data->vector == e->data.vector);
+	if (!data)
+		return true;
+	if (data->pi_desc_addr != e->data.pi_desc_addr ||
+	    data->vector != e->data.vector)
+		return false;
+	irte_arrived(e);
+	return true;
 }
 
 /* Returns @spare if it was not needed. */
@@ -176,6 +202,7 @@ static struct irte *irte_note(struct irte *e, struct irte *spare,
 		e->irq = irq;
 		list_add(&e->link, &irtes);
 	}
+	irte_arrived(e);
 	e->data = *data;
 	e->held = false;
 	return spare;
@@ -186,8 +213,8 @@ static struct irte *irte_note(struct irte *e, struct irte *spare,
  * @irq: the host's number of the interrupt
  * @info: struct vcpu_data, or NULL to have it as any interrupt of the host
  *
- * As irq_set_vcpu_affinity(). While the vCPU is handed over, what would only be
- * undone by the instance that it comes to is put off.
+ * As irq_set_vcpu_affinity(). While the vCPU is handed over, or its descriptor
+ * passed on, what would only be undone by the VM that it comes to is put off.
  *
  * Context: any but NMI.
  * Return: as irq_set_vcpu_affinity().
@@ -220,8 +247,7 @@ static bool of_vm(const struct core_move *mv, const struct irte *e)
 	list_for_each_entry(p, &mv->pairs, link) {
 		struct core_file *cf = core_file_of(p->file);
 
-		if (cf->vcpu && cf->vcpu->pi &&
-		    __pa(cf->vcpu->pi) == e->data.pi_desc_addr)
+		if (cf->vcpu && of_pi(e, cf->vcpu->pi))
 			return true;
 	}
 	return false;
@@ -316,4 +342,140 @@ void core_pi_retire(struct core_move *mv)
 	spin_unlock_irqrestore(&irtes_lock, flags);
 	if (mv->posted)
 		mv->to->inst->ops->vm_posted(mv->vm_file->private_data, false);
+}
+
+static bool posted_to(const void *pi)
+{
+	unsigned long flags;
+	struct irte *e;
+	bool any = false;
+
+	spin_lock_irqsave(&irtes_lock, flags);
+	list_for_each_entry(e, &irtes, link)
+		any = any || of_pi(e, pi);
+	spin_unlock_irqrestore(&irtes_lock, flags);
+	return any;
+}
+
+/*
+ * Whoever has the interrupts at @from gives them up and somebody has them at @to
+ * next. If that is who had them first, and never gave them up, nothing has happened.
+ */
+static void irtes_pass(const struct core_vcpu *from, const struct core_vcpu *to)
+{
+	unsigned long flags;
+	struct irte *e;
+
+	spin_lock_irqsave(&irtes_lock, flags);
+	list_for_each_entry(e, &irtes, link) {
+		if (!of_pi(e, from->pi))
+			continue;
+		if (!e->passed) {
+			core_pi_ref(from->pi);
+			e->passed = true;
+			e->drop = false;
+			e->origin = from;
+		} else if (e->origin == to && !e->drop) {
+			irte_arrived(e);
+		}
+	}
+	spin_unlock_irqrestore(&irtes_lock, flags);
+}
+
+/* Does the KVM of the vCPU take what devices post? */
+static int takes_posted(const struct core_file *cf)
+{
+	const struct kvm_core_ops *ops = cf->ci->inst->ops;
+	void *vm = (void *)cf->vm->cookie;
+	int r = ops->vm_posted(vm, true);
+
+	if (!r)
+		ops->vm_posted(vm, false);
+	return r;
+}
+
+static int may_take(const struct core_file *to, const struct core_file *from)
+{
+	if (!to->vm || !from->vm)
+		return -EINVAL;
+	if (READ_ONCE(from->ci->state) == CORE_FAILED || to->vm->mm != current->mm)
+		return -EIO;
+	if (!to->vcpu->pi || !from->vcpu->pi)
+		return -EOPNOTSUPP;
+	return posted_to(from->vcpu->pi) ? takes_posted(to) : 0;
+}
+
+/* The gates of both are held. */
+static void exchange(struct file *file, struct core_file *to, struct file *other,
+		     struct core_file *from)
+{
+	irtes_pass(from->vcpu, to->vcpu);
+	from->ci->inst->ops->vcpu_pi(other->private_data, to->vcpu->pi, false);
+	to->ci->inst->ops->vcpu_pi(file->private_data, from->vcpu->pi, true);
+	mutex_lock(&core_files_lock);
+	swap(from->vcpu->pi, to->vcpu->pi);
+	mutex_unlock(&core_files_lock);
+	/* A handoff that prepares has looked at what is posted. */
+	atomic64_inc(&to->vm->changes);
+	atomic64_inc(&from->vm->changes);
+}
+
+/**
+ * core_pi_take - KVM_CORE_VCPU_TAKE_PI
+ * @file: the descriptor of the vCPU that takes
+ * @to: the same
+ * @fd: of the vCPU that gives
+ *
+ * Context: process, with the gate of @to; sleeps.
+ * Return: 0; -EBADF no such descriptor; -EINVAL it is not another vCPU's; -EBUSY its
+ * vCPU is in an ioctl or being handed over; -EOPNOTSUPP one has no descriptor, or
+ * devices post to it and the KVM of @to does not take that; -EIO another process's
+ * VM, or an instance that has failed.
+ */
+long core_pi_take(struct file *file, struct core_file *to, unsigned long fd)
+{
+	struct file *other = fd > INT_MAX ? NULL : fget(fd);
+	struct core_file *from;
+	long r = -EINVAL;
+
+	if (!other)
+		return -EBADF;
+	if (other == file || !core_is_file(other) || !(other->f_mode & FMODE_WRITE))
+		goto out;
+	from = core_file_of(other);
+	if (from->kind != CORE_FILE_VCPU)
+		goto out;
+	r = -EBUSY;
+	if (!mutex_trylock(&from->vcpu->gate))
+		goto out;
+	r = may_take(to, from);
+	if (!r)
+		exchange(file, to, other, from);
+	mutex_unlock(&from->vcpu->gate);
+out:
+	fput(other);
+	return r;
+}
+
+/**
+ * core_pi_end - a vCPU ends
+ * @pi: its descriptor, or NULL
+ *
+ * What is posted there because it was to have it, and no VM has it, is the host's.
+ *
+ * Context: process.
+ */
+void core_pi_end(void *pi)
+{
+	unsigned long flags;
+	struct irte *e, *n;
+
+	spin_lock_irqsave(&irtes_lock, flags);
+	list_for_each_entry_safe(e, n, &irtes, link) {
+		if (!e->passed || !of_pi(e, pi))
+			continue;
+		irq_set_vcpu_affinity(e->irq, NULL);
+		irte_del(e);
+	}
+	spin_unlock_irqrestore(&irtes_lock, flags);
 }

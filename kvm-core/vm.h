@@ -133,7 +133,8 @@ struct core_vcpu {
  * @id:		the directory's name
  * @ci:		the instance behind it, pinned by the descriptors; changes under
  *		vms_lock, while @gate is held for writing
- * @cookie:	address of the instance's own object, only compared; as @ci
+ * @cookie:	the instance's own object, which it has as long as a descriptor of the
+ *		VM is open; as @ci, or under a vCPU's gate
  * @pid:	process that created it
  * @comm:	its name then
  * @uid:	its user

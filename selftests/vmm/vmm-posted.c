@@ -19,11 +19,14 @@
 #include "vmm.h"
 
 static const char usage[] =
-"usage: vmm-posted -a INSTANCE -b INSTANCE [-n MOVES] [-c CPUS] [-F]\n"
+"usage: vmm-posted -a INSTANCE -b INSTANCE [-n MOVES] [-c CPUS] [-F | -p]\n"
 "\n"
 "Runs a guest on instance a while poster.ko posts interrupts to its vCPUs, and has\n"
 "kvm-core move it to b and back. Every interrupt has to arrive once, and none in\n"
 "another VM that runs beside it. TAP output.\n"
+"\n"
+"With -p the guest goes to a new VM by KVM_GET_* and KVM_SET_* instead, whose vCPUs take\n"
+"the descriptors of the old ones.\n"
 "\n"
 "  -a, --from INSTANCE  where the VM is created, kvm-intel-1\n"
 "  -b, --to INSTANCE    where it goes, kvm-intel-2\n"
@@ -32,6 +35,7 @@ static const char usage[] =
 "  -s, --steps N        interrupts taken by every vCPU between two moves (20)\n"
 "  -t, --stall MS       the stages between stop and commit last longer (2)\n"
 "  -F, --fail           before each move, one that fails, at each stage in turn\n"
+"  -p, --pass           to a new VM each time; before, one that gives them back\n"
 "  -r, --refuse INSTANCE  one that does not take posted interrupts: the VM stays\n"
 "  -d, --deadline US    longest stop (5000000)\n"
 "  -w, --wait SECONDS   patience without any progress (120)\n"
@@ -51,6 +55,7 @@ struct options {
 	unsigned int	patience;
 	const char	*refuses;
 	bool		fail;
+	bool		pass;
 };
 
 /* One VM with what watches it. */
@@ -247,6 +252,163 @@ static bool move_in_vain(struct test *t, const char *to, unsigned int stage)
 	return r && go_on(t, t->o->steps);
 }
 
+static int take_pi(struct vm *to, struct vm *from)
+{
+	unsigned int i;
+	int r = 0;
+
+	for (i = 0; !r && i < to->shape.cpus; i++)
+		r = ioctl(to->vcpu[i].fd, KVM_CORE_VCPU_TAKE_PI, from->vcpu[i].fd) ? errno : 0;
+	return r;
+}
+
+static bool refused(struct vcpu *v, long arg, int error)
+{
+	return ioctl(v->fd, KVM_CORE_VCPU_TAKE_PI, arg) && errno == error;
+}
+
+/* Of descriptors that are none to take from, and while the other vCPU runs. */
+static bool refuses(struct test *t, struct vm *next)
+{
+	struct vm *vm = t->posted.vm;
+	struct vcpu *v = &next->vcpu[0];
+
+	return refused(v, -1, EBADF) && refused(v, v->fd, EINVAL) &&
+	       refused(v, vm->fd, EINVAL) && refused(v, t->poster, EINVAL) &&
+	       refused(v, vm->vcpu[0].fd, EBUSY);
+}
+
+/*
+ * Has vCPU 0 read all of the guest's memory, so that none of its pages is to be mapped
+ * while an interrupt is delivered: Bochs' virtual APIC loses the vector then. In the
+ * last page, which the guest does not use, a loop; its end is an exit.
+ */
+static bool map_ahead(struct vm *vm)
+{
+	static const __u8 code[] = {
+		0x8a, 0x06,					/* 1: mov (%rsi),%al */
+		0x48, 0x81, 0xc6, 0x00, 0x10, 0x00, 0x00,	/* add $4096,%rsi */
+		0x48, 0x39, 0xfe,				/* cmp %rdi,%rsi */
+		0x72, 0xf2,					/* jb 1b */
+		0xe6, PORT_NOP,					/* out %al,$PORT_NOP */
+	};
+	__u64 at = vm->shape.mem - 4096;
+	struct kvm_regs regs = { .rip = at, .rsi = 0, .rdi = at, .rflags = 2 };
+	struct kvm_mp_state runs = { .mp_state = KVM_MP_STATE_RUNNABLE };
+	struct kvm_vcpu_events none = { 0 };
+	struct kvm_run *run = vm->vcpu[0].run;
+	int fd = vm->vcpu[0].fd;
+
+	memcpy(vm->mem + at, code, sizeof(code));
+	if (ioctl(fd, KVM_SET_VCPU_EVENTS, &none) || ioctl(fd, KVM_SET_MP_STATE, &runs) ||
+	    ioctl(fd, KVM_SET_REGS, &regs) || ioctl(fd, KVM_RUN) ||
+	    run->exit_reason != KVM_EXIT_IO || run->io.port != PORT_NOP)
+		return false;
+	run->immediate_exit = 1;
+	if (!ioctl(fd, KVM_RUN) || errno != EINTR)
+		return false;
+	run->immediate_exit = 0;
+	return true;
+}
+
+/*
+ * All but the descriptors goes by ioctls. They come last, since KVM_SET_LAPIC empties
+ * the one that the vCPU has, and before the irqfds, which are posted to them.
+ */
+static bool pass_to(struct test *t, struct vm *next)
+{
+	struct vm *vm = t->posted.vm;
+	struct vm_state st = { 0 };
+	int r;
+
+	r = vm_save(vm, &st) || vm_restore(next, &st) || !map_ahead(next) ||
+	    vm_restore(next, &st) ? EIO : take_pi(next, vm);
+	state_free(&st);
+	if (r)
+		return broken(t, "the VM is not passed", r);
+	return true;
+}
+
+/* With @in_vain the descriptors go back to where they were. */
+static bool do_pass(struct test *t, const char *to, bool in_vain)
+{
+	struct vm *vm = t->posted.vm, *next;
+	struct poster_stats st = { 0 };
+	static char path[2][64];
+	char *p = path[t->moves % 2];
+	unsigned int i;
+	int r;
+
+	snprintf(p, sizeof(path[0]), "/dev/%s", to);
+	next = vm_create(p, &vm->shape, &vm->fds, t->posted.report);
+	if (!next)
+		return broken(t, "the target VM was not made", errno);
+	if (!refuses(t, next))
+		return broken(t, "a vCPU took what it may not", errno);
+	st.since = now_ns();
+	if (vm_pause(vm))
+		return broken(t, "the VM does not stop", 0);
+	for (i = 0; i < vm->shape.cpus; i++)
+		next->vcpu[i].dev = vm->vcpu[i].dev;
+	if (!pass_to(t, next))
+		return false;
+	if (in_vain) {
+		r = take_pi(vm, next);
+		vm_destroy(next);
+		if (r || vm_resume(vm))
+			return broken(t, "the VM does not go on", r);
+		t->in_vain++;
+		return true;
+	}
+	if (vm_deassign_irqfds(vm) || vm_assign_irqfds(next) || vm_resume(next))
+		return broken(t, "the new VM does not run", 0);
+	st.until = now_ns();
+	if (!get_stats(t, &st))
+		return false;
+	t->parked += st.between;
+	if (st.until - st.since > t->longest)
+		t->longest = st.until - st.since;
+	t->moves++;
+	t->posted.vm = next;
+	vm_destroy(vm);
+	return true;
+}
+
+/* One that does not look at descriptors: everything stays. */
+static bool pass_refused(struct test *t)
+{
+	struct vm *vm = t->posted.vm, *next;
+	char path[64];
+	int r;
+
+	snprintf(path, sizeof(path), "/dev/%s", t->o->refuses);
+	next = vm_create(path, &vm->shape, &vm->fds, t->posted.report);
+	if (!next || vm_pause(vm))
+		return broken(t, "no VM that cannot take the descriptors", errno);
+	r = take_pi(next, vm);
+	vm_destroy(next);
+	if (r != EOPNOTSUPP || vm_resume(vm))
+		return broken(t, "a KVM without APICv took what is posted", r);
+	t->in_vain++;
+	return true;
+}
+
+/* A VM that has the descriptors ends before it has the interrupts: they are the host's. */
+static bool abandon(struct test *t)
+{
+	struct vm *vm = t->posted.vm, *next;
+	struct poster_stats before = { 0 }, after = { 0 };
+
+	next = vm_create(vm->path, &vm->shape, &vm->fds, t->posted.report);
+	if (!next || vm_pause(vm) || take_pi(next, vm) || !get_stats(t, &before))
+		return broken(t, "no VM that takes the descriptors", errno);
+	vm_destroy(next);
+	if (!get_stats(t, &after))
+		return false;
+	return after.irte_remapped - before.irte_remapped == t->o->cpus &&
+	       after.irte_posted == before.irte_posted;
+}
+
 static bool run(struct test *t)
 {
 	const struct options *o = t->o;
@@ -259,12 +421,19 @@ static bool run(struct test *t)
 			return false;
 		if (o->fail && !move_in_vain(t, to, i % KVM_CORE_STAGE_RETIRE))
 			return false;
-		if (o->refuses && (!do_move(t, o->refuses, KVM_CORE_STAGE_PREPARE,
-					    EOPNOTSUPP) || !go_on(t, o->steps)))
+		if (o->refuses && !o->pass &&
+		    (!do_move(t, o->refuses, KVM_CORE_STAGE_PREPARE, EOPNOTSUPP) ||
+		     !go_on(t, o->steps)))
 			return false;
 		usleep(random() % 3000);
-		if (!do_move(t, to, 0, 0))
+		if (o->pass) {
+			if (!do_pass(t, to, true) || !go_on(t, o->steps) ||
+			    (o->refuses && (!pass_refused(t) || !go_on(t, o->steps))) ||
+			    !do_pass(t, to, false))
+				return false;
+		} else if (!do_move(t, to, 0, 0)) {
 			return false;
+		}
 	}
 	return go_on(t, o->steps);
 }
@@ -397,7 +566,8 @@ int main(int argc, char **argv)
 		{ "from", 1, NULL, 'a' }, { "to", 1, NULL, 'b' },
 		{ "moves", 1, NULL, 'n' }, { "cpus", 1, NULL, 'c' },
 		{ "steps", 1, NULL, 's' }, { "stall", 1, NULL, 't' },
-		{ "fail", 0, NULL, 'F' }, { "refuse", 1, NULL, 'r' },
+		{ "fail", 0, NULL, 'F' },
+		{ "pass", 0, NULL, 'p' }, { "refuse", 1, NULL, 'r' },
 		{ "deadline", 1, NULL, 'd' }, { "wait", 1, NULL, 'w' },
 		{ "help", 0, NULL, 'h' }, { 0 }
 	};
@@ -414,7 +584,7 @@ int main(int argc, char **argv)
 	bool ran;
 	int c;
 
-	while ((c = getopt_long(argc, argv, "a:b:n:c:s:t:d:w:r:Fh", longs,
+	while ((c = getopt_long(argc, argv, "a:b:n:c:s:t:d:w:r:Fph", longs,
 				NULL)) != -1) {
 		switch (c) {
 		case 'a':
@@ -447,6 +617,9 @@ int main(int argc, char **argv)
 		case 'r':
 			o.refuses = optarg;
 			break;
+		case 'p':
+			o.pass = true;
+			break;
 		case 'h':
 			fputs(usage, stdout);
 			return 0;
@@ -460,7 +633,7 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	ksft_print_header();
-	ksft_set_plan(5);
+	ksft_set_plan(o.pass ? 6 : 5);
 	ran = prepare(&t, &before);
 	if (!ran) {
 		fprintf(stderr, "vmm-posted: %s\n", t.why);
@@ -468,6 +641,9 @@ int main(int argc, char **argv)
 	}
 	ran = run(&t);
 	judge(&t, ran, &before);
+	if (o.pass)
+		ksft_test_result(abandon(&t),
+				 "interrupts whose vCPU ends before it has them are the host's\n");
 	stall(0);
 	close(t.poster);
 	end(&t.posted);

@@ -147,4 +147,11 @@ struct kvm_core_move_all {
 /* On a VM's descriptor, for its VMM; no capability is needed */
 #define KVM_CORE_VM_MOVE	_IOWR(KVM_CORE_IOC, 16, struct kvm_core_move)
 
+/*
+ * On a vCPU's descriptor, with another vCPU's descriptor for an argument: this vCPU takes
+ * the posted-interrupt descriptor of that one, to which devices go on posting, and
+ * gives its own. Documentation/posted-interrupts.rst has the order in which a VMM does this.
+ */
+#define KVM_CORE_VCPU_TAKE_PI	_IO(KVM_CORE_IOC, 17)
+
 #endif
