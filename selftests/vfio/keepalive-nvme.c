@@ -9,6 +9,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 #include <kselftest.h>
+#include "nvme.h"
 #include "result.h"
 #include "vfio.h"
 
@@ -20,200 +21,26 @@ static const char usage[] =
 "blanks, and a newline. BDF is bound to vfio-pci, and the probes of\n"
 "selftests/in-host/vfio-keepalive are set.\n";
 
-/* Registers */
-#define CC		0x14
-#define CSTS		0x1c
-#define AQA		0x24
-#define ASQ		0x28
-#define ACQ		0x30
-#define DOORBELLS	0x1000
-/* Enabled, entries of 64 and 16 bytes */
-#define CC_ENABLE	0x00460001
-
-#define OP_CREATE_SQ	0x01
-#define OP_CREATE_CQ	0x05
-#define OP_WRITE	0x01
-#define OP_READ		0x02
-
-#define ENTRIES		64
-#define COMMANDS	(ENTRIES - 1)
-#define SECTOR		512
-#define BLOCK		4096
-
+#define COMMANDS	(NVME_ENTRIES - 1)
 #define IOVA		0x1000000
 #define SIZE		0x100000
 #define LIMIT		60000
 
-/**
- * struct command - an entry of a submission queue
- * @op:		with the command's number in the upper half
- * @nsid:	namespace
- * @unused:	0
- * @prp:	where the data is
- * @dw:		the command's own
- */
-struct command {
-	__u32 op;
-	__u32 nsid;
-	__u64 unused[2];
-	__u64 prp[2];
-	__u32 dw[6];
-};
-
-/**
- * struct completion - an entry of a completion queue
- * @result:	the command's own
- * @unused:	0
- * @sq:		head and number of the submission queue
- * @id:		number of the command
- * @status:	its result, and in bit 0 the phase
- */
-struct completion {
-	__u32 result;
-	__u32 unused;
-	__u32 sq;
-	__u16 id;
-	__u16 status;
-};
-
-/* Guest memory; admin queues are number 0 */
-struct memory {
-	struct command sq[2][ENTRIES];
-	struct completion cq[2][BLOCK / sizeof(struct completion)];
-	char data[COMMANDS][BLOCK];
-};
-
-/**
- * struct queues - what a VMM has to know of its controller: the session's state
- * @tail:	of the submission queues
- * @head:	of the completion queues
- * @phase:	that a completion has which is new
- */
-struct queues {
-	__u32 tail[2];
-	__u32 head[2];
-	__u32 phase[2];
-};
-
-static __u64 iova(size_t offset)
+/* Where the controller finds block @i of the guest's memory */
+static __u64 data(unsigned int i)
 {
-	return IOVA + offset;
-}
-
-static void write64(const struct device *d, size_t at, __u64 value)
-{
-	device_write32(d, at, value);
-	device_write32(d, at + 4, value >> 32);
-}
-
-static void wait_ready(const struct device *d, __u32 want)
-{
-	unsigned int i;
-
-	for (i = 0; i < 5000; i++) {
-		if ((device_read32(d, CSTS) & 1) == want)
-			return;
-		usleep(1000);
-	}
-	errx(1, "the controller does not get ready");
-}
-
-/* The doorbell is not rung. */
-static void put(struct memory *m, struct queues *q, unsigned int queue, struct command c)
-{
-	c.op |= q->tail[queue] << 16;
-	m->sq[queue][q->tail[queue]] = c;
-	q->tail[queue] = (q->tail[queue] + 1) % ENTRIES;
-}
-
-static void ring(const struct device *d, const struct queues *q, unsigned int queue)
-{
-	device_write32(d, DOORBELLS + 8 * queue, q->tail[queue]);
-}
-
-/* Completions that are new, all of which must be of success. */
-static unsigned int completed(const struct memory *m, const struct queues *q, unsigned int queue)
-{
-	unsigned int head = q->head[queue], phase = q->phase[queue], n = 0;
-
-	for (;;) {
-		__u16 status = __atomic_load_n(&m->cq[queue][head].status, __ATOMIC_ACQUIRE);
-
-		if ((status & 1) != phase)
-			return n;
-		if (status >> 1)
-			errx(1, "command %u: status %#x", m->cq[queue][head].id, status >> 1);
-		n++;
-		head = (head + 1) % ENTRIES;
-		phase ^= !head;
-	}
-}
-
-/* Waits for @n, and takes them. */
-static bool take(const struct device *d, const struct memory *m, struct queues *q,
-		 unsigned int queue, unsigned int n)
-{
-	unsigned int i;
-
-	for (i = 0; completed(m, q, queue) < n; i++) {
-		if (i == 10000)
-			return false;
-		usleep(1000);
-	}
-	while (n--) {
-		q->head[queue] = (q->head[queue] + 1) % ENTRIES;
-		q->phase[queue] ^= !q->head[queue];
-	}
-	device_write32(d, DOORBELLS + 8 * queue + 4, q->head[queue]);
-	return true;
-}
-
-static struct command transfer(unsigned int op, unsigned int i, unsigned int block)
-{
-	return (struct command){
-		.op = op, .nsid = 1,
-		.prp = { iova(offsetof(struct memory, data[i])) },
-		.dw = { block * (BLOCK / SECTOR), 0, BLOCK / SECTOR - 1 },
-	};
-}
-
-static void controller_start(const struct device *d, struct memory *m, struct queues *q)
-{
-	struct command cq = {
-		.op = OP_CREATE_CQ, .prp = { iova(offsetof(struct memory, cq[1])) },
-		/* Queue 1; interrupts on, vector 0, contiguous */
-		.dw = { (ENTRIES - 1) << 16 | 1, 3 },
-	};
-	struct command sq = {
-		.op = OP_CREATE_SQ, .prp = { iova(offsetof(struct memory, sq[1])) },
-		.dw = { (ENTRIES - 1) << 16 | 1, 1 << 16 | 1 },
-	};
-
-	*q = (struct queues){ .phase = { 1, 1 } };
-	device_write32(d, CC, 0);
-	wait_ready(d, 0);
-	device_set_msi(d, VFIO_PCI_MSIX_IRQ_INDEX);
-	device_write32(d, AQA, (ENTRIES - 1) << 16 | (ENTRIES - 1));
-	write64(d, ASQ, iova(offsetof(struct memory, sq[0])));
-	write64(d, ACQ, iova(offsetof(struct memory, cq[0])));
-	device_write32(d, CC, CC_ENABLE);
-	wait_ready(d, 1);
-	put(m, q, 0, cq);
-	put(m, q, 0, sq);
-	ring(d, q, 0);
-	if (!take(d, m, q, 0, 2))
-		errx(1, "queues are not created");
+	return IOVA + offsetof(struct nvme_memory, data[i]);
 }
 
 /* Sectors as they were on the disk at first. */
-static bool right(const char *data, unsigned int block)
+static bool right(const char *at, unsigned int block)
 {
 	unsigned int i;
-	char want[SECTOR + 1];
+	char want[NVME_SECTOR + 1];
 
-	for (i = 0; i < BLOCK / SECTOR; i++) {
-		snprintf(want, sizeof(want), "%-511u\n", block * (BLOCK / SECTOR) + i);
-		if (memcmp(data + i * SECTOR, want, SECTOR))
+	for (i = 0; i < NVME_BLOCK / NVME_SECTOR; i++) {
+		snprintf(want, sizeof(want), "%-511u\n", block * (NVME_BLOCK / NVME_SECTOR) + i);
+		if (memcmp(at + i * NVME_SECTOR, want, NVME_SECTOR))
 			return false;
 	}
 	return true;
@@ -228,33 +55,33 @@ static bool right(const char *data, unsigned int block)
 struct plan {
 	const char *bdf;
 	int memory;
-	struct memory *m;
+	struct nvme_memory *m;
 };
 
 static void vmm(int out, const void *arg)
 {
 	const struct plan *plan = arg;
-	struct memory *m = plan->m;
+	struct nvme_memory *m = plan->m;
 	struct ticket ticket;
-	struct queues q;
+	struct nvme_queues q;
 	struct device d;
 	unsigned int i;
 	int s;
 
 	device_open(&d, plan->bdf, true);
 	device_map_bar(&d);
-	device_map_dma(&d, m, IOVA, SIZE, BLOCK);
-	controller_start(&d, m, &q);
+	device_map_dma(&d, m, IOVA, SIZE, NVME_BLOCK);
+	nvme_start(&d, m, IOVA, &q);
 	device_interrupts(&d);
 	s = ka_create(ka_open(), "nvme", LIMIT, &ticket);
 	if (s < 0)
 		errx(1, "session: %s", strerror(-s));
 	device_keep(&d, s, plan->memory);
 	for (i = 0; i < COMMANDS; i++)
-		put(m, &q, 1, transfer(OP_READ, i, i));
+		nvme_put(m, &q, 1, nvme_transfer(NVME_READ, data(i), i));
 	if (ka_set_state(s, VFIO_KEEPALIVE_SESSION, &q, sizeof(q)))
 		errx(1, "state");
-	ring(&d, &q, 1);
+	nvme_ring(&d, &q, 1);
 	vmm_die(out, &ticket);
 }
 
@@ -273,17 +100,17 @@ static int try_hot_reset(const struct device *d, int group)
  * Who has device and group may reset an orphan's device, as he may a VMM's. It is the
  * claimer's matter to find that: all else of the session is as it was.
  */
-static void hot_reset(int dev, struct ticket *ticket, struct device *d, struct memory *m)
+static void hot_reset(int dev, struct ticket *ticket, struct device *d, struct nvme_memory *m)
 {
 	long maps = host_hits("iommu_map"), unmaps = host_hits("iommu_unmap");
 	long resets = host_hits("reset");
-	struct queues q;
+	struct nvme_queues q;
 	int s, memory;
 
 	is(try_hot_reset(d, d->msi), -EINVAL, "hot reset of an orphan's device: no group");
 	is(try_hot_reset(d, -1), -EBADF, "no descriptor");
 	is(host_hits("reset") - resets, 0, "resets");
-	is(device_read32(d, CC), CC_ENABLE, "the controller is as it was");
+	is(device_read32(d, NVME_CC), NVME_CC_ENABLE, "the controller is as it was");
 	is(try_hot_reset(d, d->group), 0, "hot reset with its group");
 	check(host_hits("reset") > resets, "it is reset");
 	is(ka_state(dev, ticket->id), VFIO_KEEPALIVE_ORPHANED, "an orphan still");
@@ -294,36 +121,36 @@ static void hot_reset(int dev, struct ticket *ticket, struct device *d, struct m
 	device_take(d, s, &memory);
 	close(memory);
 	device_map_bar(d);
-	is(device_read32(d, CC), 0, "its controller is off");
+	is(device_read32(d, NVME_CC), 0, "its controller is off");
 	is(host_hits("iommu_map") - maps, 0, "mappings made");
 	is(host_hits("iommu_unmap") - unmaps, 0, "mappings taken away");
 	memset(m->cq, 0, sizeof(m->cq));
 	device_set_config16(d, 4, device_config16(d, 4) | 6);
-	controller_start(d, m, &q);
-	put(m, &q, 1, transfer(OP_READ, 0, 99));
-	ring(d, &q, 1);
-	check(take(d, m, &q, 1, 1) && right(m->data[0], 99),
+	nvme_start(d, m, IOVA, &q);
+	nvme_put(m, &q, 1, nvme_transfer(NVME_READ, data(0), 99));
+	nvme_ring(d, &q, 1);
+	check(nvme_take(d, m, &q, 1, 1) && right(m->data[0], 99),
 	      "started again, it reads by the mappings that are there");
 	device_close(d);
 	close(s);
 }
 
-static void claim(int dev, struct ticket *ticket, struct memory *m)
+static void claim(int dev, struct ticket *ticket, struct nvme_memory *m)
 {
 	long maps = host_hits("iommu_map"), unmaps = host_hits("iommu_unmap");
 	long irte = host_hits("irte"), resets = host_hits("reset");
 	unsigned int i, gone, now, later, bad = 0;
-	struct queues fresh = { .phase = { 1, 1 } }, q;
+	struct nvme_queues fresh = { .phase = { 1, 1 } }, q;
 	__u32 size = sizeof(q);
 	int s, memory;
 	struct device d;
 	__u64 n;
 
-	gone = completed(m, &fresh, 1);
+	gone = nvme_completed(m, &fresh, 1);
 	usleep(300000);
-	now = completed(m, &fresh, 1);
+	now = nvme_completed(m, &fresh, 1);
 	usleep(300000);
-	later = completed(m, &fresh, 1);
+	later = nvme_completed(m, &fresh, 1);
 	ksft_print_msg("commands completed: %u at the VMM's end, then %u, %u\n", gone, now, later);
 	check(gone < now && now < later && later < COMMANDS,
 	      "DMA goes on, in a loop, without a VMM");
@@ -334,33 +161,33 @@ static void claim(int dev, struct ticket *ticket, struct memory *m)
 	check(!ka_get_state(s, VFIO_KEEPALIVE_SESSION, &q, &size) && size == sizeof(q),
 	      "it has the state that the VMM left");
 	m = guest_map(memory, SIZE);
-	device_move_dma(&d, m, IOVA, SIZE, BLOCK);
+	device_move_dma(&d, m, IOVA, SIZE, NVME_BLOCK);
 	device_map_bar(&d);
-	is(device_read32(&d, CC), CC_ENABLE, "the controller is as it was: CC");
-	is(device_read32(&d, CSTS), 1, "and CSTS");
+	is(device_read32(&d, NVME_CC), NVME_CC_ENABLE, "the controller is as it was: NVME_CC");
+	is(device_read32(&d, NVME_CSTS), 1, "and NVME_CSTS");
 	n = device_interrupts(&d);
 	check(n >= 2, "interrupts of that time are in the eventfd");
 	ksft_print_msg("interrupts: %llu\n", (unsigned long long)n);
-	check(take(&d, m, &q, 1, COMMANDS), "all commands of the VMM complete");
+	check(nvme_take(&d, m, &q, 1, COMMANDS), "all commands of the VMM complete");
 	for (i = 0; i < COMMANDS; i++)
 		bad += !right(m->data[i], i);
 	is(bad, 0, "blocks that are wrong");
 	device_interrupts(&d);
 
 	for (i = 0; i < 4; i++) {
-		memset(m->data[i], 'a' + i, BLOCK);
-		put(m, &q, 1, transfer(OP_WRITE, i, 100 + i));
+		memset(m->data[i], 'a' + i, NVME_BLOCK);
+		nvme_put(m, &q, 1, nvme_transfer(NVME_WRITE, data(i), 100 + i));
 	}
-	ring(&d, &q, 1);
-	check(take(&d, m, &q, 1, 4), "the claimer writes");
+	nvme_ring(&d, &q, 1);
+	check(nvme_take(&d, m, &q, 1, 4), "the claimer writes");
 	check(device_interrupts(&d) > 0, "and is interrupted");
 	for (i = 0; i < 4; i++)
-		put(m, &q, 1, transfer(OP_READ, 10 + i, 100 + i));
-	put(m, &q, 1, transfer(OP_READ, 14, 99));
-	ring(&d, &q, 1);
-	check(take(&d, m, &q, 1, 5), "and reads, across the queue's end");
+		nvme_put(m, &q, 1, nvme_transfer(NVME_READ, data(10 + i), 100 + i));
+	nvme_put(m, &q, 1, nvme_transfer(NVME_READ, data(14), 99));
+	nvme_ring(&d, &q, 1);
+	check(nvme_take(&d, m, &q, 1, 5), "and reads, across the queue's end");
 	for (i = 0; i < 4; i++)
-		bad += memcmp(m->data[i], m->data[10 + i], BLOCK) != 0;
+		bad += memcmp(m->data[i], m->data[10 + i], NVME_BLOCK) != 0;
 	bad += !right(m->data[14], 99);
 	is(bad, 0, "blocks that are wrong then");
 	is(host_hits("iommu_map") - maps, 0, "mappings made since the VMM's end");
