@@ -20,6 +20,10 @@
 #define GUEST_MMIO		0xd0000000
 #define GUEST_MMIO_ACK(n)	(0xd0001000 + (n) * 8)
 
+/* Of the nvme guest: its queues and blocks, and the registers of its controller */
+#define GUEST_NVME		0x00c00000
+#define GUEST_NVME_BAR		0xe0000000
+
 /* Ports of the VMM's devices. PORT_NOP fits an 8 bit immediate. */
 #define PORT_NOP		0xe0
 #define PORT_FAIL		0x500

@@ -237,6 +237,7 @@ void guest_nmi(struct guest_cpu *c);
 void guest_pv_eoi(struct guest_cpu *c);
 void guest_async_pf(struct guest_cpu *c);
 void guest_posted(struct guest_cpu *c);
+void guest_nvme(struct guest_cpu *c);
 void guest_dirty(struct guest_cpu *c);
 void guest_bench(struct guest_cpu *c);
 #endif
