@@ -15,7 +15,7 @@ KDIR ?= /usr/src/linux-headers-$(KVER)
 KVM_VERSION_1 ?= oldest
 KVM_VERSION_2 ?= newest
 
-.PHONY: all help modules once kvm-core dirty-ring vfio-keepalive poster iommu-digest instances instance \
+.PHONY: all help modules once kvm-core dirty-ring vfio-keepalive poster iommu-digest mdev-null instances instance \
 	tools kselftest check check-debug mutation demo bench lint clean install prepare
 
 all: modules tools
@@ -67,15 +67,15 @@ poster: kvm-core
 		KBUILD_EXTRA_SYMBOLS=$(O)/once/Module.symvers modules
 	@scripts/install-module $(O)/poster/poster.ko $(O)/poster.ko
 
-# Reads the tables of an IOMMU.
-iommu-digest: prepare
-	@mkdir -p $(O)/iommu-digest
-	@rsync -rc selftests/iommu-digest/ $(O)/iommu-digest/
-	@$(MAKE) -s -C $(KDIR) M=$(O)/iommu-digest W=1 modules
-	@scripts/install-module $(O)/iommu-digest/iommu-digest.ko $(O)/iommu-digest.ko
+# One reads the tables of an IOMMU, one is an mdev.
+iommu-digest mdev-null: prepare
+	@mkdir -p $(O)/$@
+	@rsync -rc selftests/$@/ $(O)/$@/
+	@$(MAKE) -s -C $(KDIR) M=$(O)/$@ W=1 modules
+	@scripts/install-module $(O)/$@/$@.ko $(O)/$@.ko
 
 # amd-99 is refused by kvm-core: for the test of that.
-test-modules: kvm-core dirty-ring poster iommu-digest
+test-modules: kvm-core dirty-ring poster iommu-digest mdev-null
 	@kvm-n/build -o $(O) -k $(KDIR) -v $(KVM_VERSION_2) -a 99 amd-99
 	@kvm-n/build -o $(O) -k $(KDIR) -v $(KVM_VERSION_2) amd-3 intel-3
 

@@ -9,13 +9,16 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <time.h>
 #include <unistd.h>
 #include <kselftest.h>
 #include "result.h"
 #include "vfio.h"
 
 static const char usage[] =
-"usage: keepalive-edu BDF [-p] kill | lone | refuse | expire | orphan MS [request]\n"
+"usage: keepalive-edu BDF [-p] kill | lone | refuse | expire | orphan MS [request] |\n"
+"       mdev GROUP UUID | bench\n"
 "\n"
 "  kill    a VMM is killed while its device does DMA, another process goes on\n"
 "  lone    a control: the same VMM without a session\n"
@@ -23,12 +26,16 @@ static const char usage[] =
 "  expire  nobody claims: the device is released, once\n"
 "  orphan  leave an orphan for MS milliseconds, with an eventfd by which the device can be\n"
 "          asked for, and print its number\n"
+"  mdev    the mdev UUID, in the container of the device, or in one of its own\n"
+"  bench   nanoseconds of a DMA map, a DMA unmap and an interrupt, without a session and\n"
+"          (kept_) with one\n"
 "\n"
 "BDF is bound to vfio-pci. With -p the probes of selftests/in-host/vfio-keepalive are set.\n";
 
 /* Registers of edu */
 #define EDU_ID		0x00
 #define EDU_IRQ_STATUS	0x24
+#define EDU_IRQ_RAISE	0x60
 #define EDU_IRQ_ACK	0x64
 #define EDU_DMA_SRC	0x80
 #define EDU_DMA_DST	0x88
@@ -373,6 +380,59 @@ static int test_refuse(void)
 	return 0;
 }
 
+static int join(const char *node, int container)
+{
+	int group = open(node, O_RDWR | O_CLOEXEC);
+
+	if (group < 0 || ioctl(group, VFIO_GROUP_SET_CONTAINER, &container))
+		err(1, "%s", node);
+	return group;
+}
+
+static int add(int session, int fd, __u32 kind)
+{
+	return ka_add(session, fd, kind, "refused", 0, NULL, 0);
+}
+
+/* An mdev reaches memory by address, which no address space has while nobody claims. */
+static int test_mdev(const char *node, const char *uuid)
+{
+	int container = open("/dev/vfio/vfio", O_RDWR), group = join(node, container), fd, s;
+	struct ticket t;
+	struct device d;
+
+	s = ka_create(ka_open(), "mdev", LIMIT, &t);
+	if (ioctl(container, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU))
+		err(1, "VFIO_SET_IOMMU");
+	fd = ioctl(group, VFIO_GROUP_GET_DEVICE_FD, uuid);
+	check(fd >= 0, "an mdev in a container of its own");
+	is(add(s, container, VFIO_KEEPALIVE_CONTAINER), -EOPNOTSUPP, "the container");
+	is(add(s, group, VFIO_KEEPALIVE_GROUP), -ENODEV, "its group");
+	is(add(s, fd, VFIO_KEEPALIVE_DEVICE), -ENODEV, "the mdev");
+	close(fd);
+	close(group);
+	close(container);
+
+	device_open(&d, bdf, false);
+	is(ka_add(s, d.container, VFIO_KEEPALIVE_CONTAINER, "c", 0, NULL, 0), 0,
+	   "a container with a device");
+	group = join(node, d.container);
+	fd = ioctl(group, VFIO_GROUP_GET_DEVICE_FD, uuid);
+	check(fd >= 0, "the mdev comes into it");
+	is(add(s, d.group, VFIO_KEEPALIVE_GROUP), -EOPNOTSUPP, "the device's group");
+	is(add(s, d.fd, VFIO_KEEPALIVE_DEVICE), -EOPNOTSUPP, "the device");
+	is(add(s, group, VFIO_KEEPALIVE_GROUP), -EOPNOTSUPP, "the mdev's group");
+	is(add(s, fd, VFIO_KEEPALIVE_DEVICE), -EOPNOTSUPP, "the mdev");
+	close(fd);
+	close(group);
+	is(ka_add(s, d.group, VFIO_KEEPALIVE_GROUP, "g", 0, NULL, 0), 1,
+	   "the device's group, when it has gone");
+	device_close(&d);
+	close(s);
+	is(ka_release(ka_open(), t.id, 0), 0, "release");
+	return 0;
+}
+
 static int orphan(__u32 limit_ms, bool request)
 {
 	struct plan plan = {
@@ -384,6 +444,80 @@ static int orphan(__u32 limit_ms, bool request)
 	if (!vmm_killed(vmm, &plan, &ticket))
 		return 1;
 	printf("%u\n", ticket.id);
+	return 0;
+}
+
+static __u64 now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000000000ull + t.tv_nsec;
+}
+
+static __u64 least(__u64 best, __u64 since, unsigned int n)
+{
+	__u64 now = (now_ns() - since) / n;
+
+	return now < best ? now : best;
+}
+
+/* Until it can be read from the eventfd */
+static void interrupt(const struct device *d)
+{
+	__u64 n;
+
+	device_write32(d, EDU_IRQ_RAISE, 1);
+	while (read(d->msi, &n, sizeof(n)) < 0)
+		;
+	device_write32(d, EDU_IRQ_ACK, 1);
+}
+
+/* The least of many: nothing else came in between. */
+static void bench_device(const struct device *d, void *memory, const char *prefix)
+{
+	struct vfio_iommu_type1_dma_unmap unmap = { .argsz = sizeof(unmap), .size = 4096 };
+	__u64 best[3] = { ~0ull, ~0ull, ~0ull }, t;
+	unsigned int i, k;
+
+	for (i = 0; i < 50; i++) {
+		t = now_ns();
+		device_map_dma(d, memory, IOVA, SIZE, 4096);
+		best[0] = least(best[0], t, SIZE / 4096);
+		t = now_ns();
+		for (k = 0; k < SIZE / 4096; k++) {
+			unmap.iova = IOVA + k * 4096;
+			if (ioctl(d->container, VFIO_IOMMU_UNMAP_DMA, &unmap))
+				err(1, "VFIO_IOMMU_UNMAP_DMA");
+		}
+		best[1] = least(best[1], t, SIZE / 4096);
+		t = now_ns();
+		for (k = 0; k < 100; k++)
+			interrupt(d);
+		best[2] = least(best[2], t, 100);
+	}
+	printf("%sdma_map %llu\n%sdma_unmap %llu\n%sinterrupt %llu\n",
+	       prefix, (unsigned long long)best[0], prefix, (unsigned long long)best[1],
+	       prefix, (unsigned long long)best[2]);
+}
+
+static int bench(void)
+{
+	int memory = guest_memory(SIZE), s;
+	__u8 *mem = guest_map(memory, SIZE);
+	struct ticket ticket;
+	struct device d;
+
+	memset(mem, 1, SIZE);
+	device_open(&d, bdf, true);
+	device_map_bar(&d);
+	device_set_msi(&d, VFIO_PCI_MSI_IRQ_INDEX);
+	bench_device(&d, mem, "");
+	s = ka_create(ka_open(), "bench", LIMIT, &ticket);
+	if (s < 0)
+		errx(1, "session: %s", strerror(-s));
+	device_keep(&d, s, memory);
+	bench_device(&d, mem, "kept_");
 	return 0;
 }
 
@@ -415,6 +549,14 @@ int main(int argc, char **argv)
 		bdf = argv[1];
 	if (argc > 3 && !strcmp(argv[2], "orphan"))
 		return orphan(atoi(argv[3]), argc > 4);
+	if (argc > 2 && !strcmp(argv[2], "bench"))
+		return bench();
+	if (argc == 5 && !strcmp(argv[2], "mdev")) {
+		ksft_print_header();
+		test_mdev(argv[3], argv[4]);
+		ksft_set_plan(ksft_test_num());
+		ksft_finished();
+	}
 	for (i = 0; bdf && i < sizeof(tests) / sizeof(*tests); i++) {
 		if (strcmp(argv[2], tests[i].name))
 			continue;
