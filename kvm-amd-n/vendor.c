@@ -7,8 +7,10 @@
 #include <linux/amd-iommu.h>
 #include <linux/kvm_host.h>
 #include <linux/misc_cgroup.h>
+#include <asm/irq_remapping.h>
 #include <asm/vmx.h>
 
+#include "irq.h"
 #include "x86.h"
 #include "svm/svm.h"
 #include "relay.h"
@@ -57,4 +59,12 @@ void *kvm_relay_vcpu_pi(void *vcpu, void *pi, bool live)
 int kvm_relay_vm_posted(void *vm, bool on)
 {
 	return -EOPNOTSUPP;
+}
+
+/* By AVIC: the IOMMU sets bits of the IRR in the vCPU's backing page. */
+bool kvm_relay_posts_to_lapic(struct kvm *kvm)
+{
+	return enable_apicv && irqchip_in_kernel(kvm) &&
+	       kvm_arch_has_assigned_device(kvm) &&
+	       irq_remapping_cap(IRQ_POSTING_CAP);
 }

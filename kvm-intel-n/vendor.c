@@ -155,3 +155,9 @@ int kvm_relay_vm_posted(void *priv, bool on)
 		kvm_arch_end_assignment(kvm);
 	return 0;
 }
+
+/* They post to the descriptor, which goes along. */
+bool kvm_relay_posts_to_lapic(struct kvm *kvm)
+{
+	return false;
+}

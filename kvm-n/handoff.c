@@ -286,6 +286,25 @@ void __wrap_add_wait_queue_priority(struct wait_queue_head *wqh,
 	__real_add_wait_queue_priority(wqh, wait);
 }
 
+/*
+ * What devices post into the LAPIC itself does not go along with the vCPU, so from here
+ * on they interrupt the host, and the signal is kept in the eventfd like any other.
+ * The next KVM has them posted again, or this one if it keeps the VM.
+ */
+static void hold_posted(struct kvm *kvm, bool hold)
+{
+	struct kvm_kernel_irqfd *irqfd;
+
+	if (!kvm_relay_posts_to_lapic(kvm))
+		return;
+	list_for_each_entry(irqfd, &kvm->irqfds.items, list)
+		if (irqfd->producer &&
+		    kvm_arch_update_irqfd_routing(kvm, irqfd->producer->irq,
+						  irqfd->gsi, !hold))
+			pr_warn("%s: GSI %d is not posted directly\n",
+				kvm_relay_instance.name, irqfd->gsi);
+}
+
 static void vm_hold(void *priv, bool hold)
 {
 	struct kvm *kvm = priv;
@@ -294,6 +313,7 @@ static void vm_hold(void *priv, bool hold)
 	spin_lock_irq(&kvm->irqfds.lock);
 	list_for_each_entry(irqfd, &kvm->irqfds.items, list)
 		WRITE_ONCE(irqfd->wait.func, hold ? irqfd_held : irqfd_wakeup);
+	hold_posted(kvm, hold);
 	spin_unlock_irq(&kvm->irqfds.lock);
 }
 

@@ -23,6 +23,7 @@ void kvm_relay_x86_exit(void);
 int kvm_relay_vendor_init(void);
 void kvm_relay_vendor_exit(void);
 
+struct kvm;
 struct kvm_vcpu;
 
 /* vendor.c: called before each VM entry, with interrupts disabled. */
@@ -31,6 +32,9 @@ void kvm_relay_check_entry(struct kvm_vcpu *vcpu);
 /* vendor.c: struct kvm_core_ops has them. */
 void *kvm_relay_vcpu_pi(void *vcpu, void *pi, bool live);
 int kvm_relay_vm_posted(void *vm, bool on);
+
+/* vendor.c: do devices set bits of a LAPIC that is the instance's? */
+bool kvm_relay_posts_to_lapic(struct kvm *kvm);
 
 /* handoff.c: struct kvm_core_instance has it. */
 extern const struct kvm_core_ops kvm_relay_ops;
