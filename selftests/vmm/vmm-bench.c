@@ -327,6 +327,16 @@ static int set_signal_mask(struct config *c, unsigned int i)
 	return ioctl(c->vcpu, KVM_SET_SIGNAL_MASK, &mask);
 }
 
+static int set_msrs(struct config *c, unsigned int i)
+{
+	struct {
+		struct kvm_msrs head;
+		struct kvm_msr_entry star;
+	} msrs = { .head.nmsrs = 1, .star = { .index = 0xc0000081, .data = i } };
+
+	return ioctl(c->vcpu, KVM_SET_MSRS, &msrs) == 1 ? 0 : -1;
+}
+
 static int config_open(struct config *c, int kvm)
 {
 	unsigned int i, n = 100;
@@ -371,6 +381,7 @@ static int bench_config(const char *dev)
 		{ "set_cpuid2", set_cpuid2, 1 },
 		{ "set_tsc_khz", set_tsc_khz, 1 },
 		{ "set_signal_mask", set_signal_mask, 1 },
+		{ "set_msrs", set_msrs, 1 },
 	};
 	struct config c = { .vm = -1, .vcpu = -1, .event = -1, .mem = MAP_FAILED };
 	int kvm = open(dev, O_RDWR | O_CLOEXEC), ret;
