@@ -253,7 +253,7 @@ static bool of_vm(const struct core_move *mv, const struct irte *e)
 	return false;
 }
 
-static bool any_posted(const struct core_move *mv)
+static bool posted_to(const void *pi)
 {
 	unsigned long flags;
 	struct irte *e;
@@ -261,9 +261,22 @@ static bool any_posted(const struct core_move *mv)
 
 	spin_lock_irqsave(&irtes_lock, flags);
 	list_for_each_entry(e, &irtes, link)
-		any = any || of_vm(mv, e);
+		any = any || of_pi(e, pi);
 	spin_unlock_irqrestore(&irtes_lock, flags);
 	return any;
+}
+
+static bool any_posted(const struct core_move *mv)
+{
+	struct core_pair *p;
+
+	list_for_each_entry(p, &mv->pairs, link) {
+		struct core_file *cf = core_file_of(p->file);
+
+		if (cf->vcpu && posted_to(cf->vcpu->pi))
+			return true;
+	}
+	return false;
 }
 
 /**
@@ -342,19 +355,6 @@ void core_pi_retire(struct core_move *mv)
 	spin_unlock_irqrestore(&irtes_lock, flags);
 	if (mv->posted)
 		mv->to->inst->ops->vm_posted(mv->vm_file->private_data, false);
-}
-
-static bool posted_to(const void *pi)
-{
-	unsigned long flags;
-	struct irte *e;
-	bool any = false;
-
-	spin_lock_irqsave(&irtes_lock, flags);
-	list_for_each_entry(e, &irtes, link)
-		any = any || of_pi(e, pi);
-	spin_unlock_irqrestore(&irtes_lock, flags);
-	return any;
 }
 
 /*
