@@ -94,10 +94,11 @@ struct receive {
 	__u16 special;
 };
 
-/* Guest memory */
+/* Guest memory; @ready: the NIC has buffers, so that no packet is lost */
 struct memory {
 	struct receive ring[ENTRIES];
 	__u8 buffer[ENTRIES][BUFFER];
+	__u32 ready;
 };
 
 #define SIZE		((sizeof(struct memory) + 4095) & ~4095ul)
@@ -229,6 +230,7 @@ static void nic_start(const struct device *d, struct memory *m)
 	device_write32(d, RDH, 0);
 	device_write32(d, RDT, ENTRIES - 1);
 	device_write32(d, RCTL, RCTL_RUN);
+	__atomic_store_n(&m->ready, 1, __ATOMIC_RELEASE);
 }
 
 /* The eventfd of each vector; the first is the device's own. */
@@ -290,7 +292,7 @@ static void vmm(int out, const void *arg)
 	nic_start(&d, plan->m);
 	/* Somebody sends from here on. */
 	for (i = 0; !received(plan->m, BEFORE - 1); i++) {
-		if (i == 200000)
+		if (i == 300000)
 			errx(1, "RDH %u, RDT %u, STATUS %#x, ICR %#x: nothing comes",
 			     device_read32(&d, RDH), device_read32(&d, RDT),
 			     device_read32(&d, STATUS), device_read32(&d, ICR));
@@ -299,7 +301,7 @@ static void vmm(int out, const void *arg)
 	vmm_die(out, &ticket);
 }
 
-/* Sends as soon as the VMM has its interrupts. */
+/* Sends as soon as the VMM's NIC receives. */
 static pid_t sender(const struct memory *m)
 {
 	pid_t pid = fork();
@@ -307,10 +309,8 @@ static pid_t sender(const struct memory *m)
 
 	if (pid)
 		return pid;
-	for (i = 0; rx_irqs() < 0 && i < 5000; i++)
+	for (i = 0; !__atomic_load_n(&m->ready, __ATOMIC_ACQUIRE) && i < 30000; i++)
 		usleep(1000);
-	/* Not before the NIC has buffers, or it is lost. */
-	usleep(300000);
 	_exit(!send_packets(m, 0));
 }
 
