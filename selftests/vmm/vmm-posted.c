@@ -16,17 +16,18 @@
 #include <sys/mman.h>
 #include <unistd.h>
 #include <kselftest.h>
-#include "vmm.h"
+#include "posted.h"
 
 static const char usage[] =
-"usage: vmm-posted -a INSTANCE -b INSTANCE [-n MOVES] [-c CPUS] [-F | -p]\n"
+"usage: vmm-posted -a INSTANCE -b INSTANCE [-n MOVES] [-c CPUS] [-F | -p | -x]\n"
 "\n"
 "Runs a guest on instance a while poster.ko posts interrupts to its vCPUs, and has\n"
 "kvm-core move it to b and back. Every interrupt has to arrive once, and none in\n"
 "another VM that runs beside it. TAP output.\n"
 "\n"
 "With -p the guest goes to a new VM by KVM_GET_* and KVM_SET_* instead, whose vCPUs take\n"
-"the descriptors of the old ones.\n"
+"the descriptors of the old ones; with -x also to a new process, and the old one is\n"
+"killed.\n"
 "\n"
 "  -a, --from INSTANCE  where the VM is created, kvm-intel-1\n"
 "  -b, --to INSTANCE    where it goes, kvm-intel-2\n"
@@ -36,6 +37,7 @@ static const char usage[] =
 "  -t, --stall MS       the stages between stop and commit last longer (2)\n"
 "  -F, --fail           before each move, one that fails, at each stage in turn\n"
 "  -p, --pass           to a new VM each time; before, one that gives them back\n"
+"  -x, --exec           as -p, each VM in a process of its own\n"
 "  -r, --refuse INSTANCE  one that does not take posted interrupts: the VM stays\n"
 "  -d, --deadline US    longest stop (5000000)\n"
 "  -w, --wait SECONDS   patience without any progress (120)\n"
@@ -56,6 +58,7 @@ struct options {
 	const char	*refuses;
 	bool		fail;
 	bool		pass;
+	bool		exec;
 };
 
 /* One VM with what watches it. */
@@ -70,6 +73,7 @@ struct test {
 	const struct options *o;
 	struct side	posted;
 	struct side	beside;
+	struct posted_vmm vmm;		/* that runs it, with -x */
 	int		poster;
 	unsigned int	moves;
 	unsigned int	in_vain;
@@ -121,8 +125,20 @@ static int newest_vm(void)
 	return id;
 }
 
+/* Does it answer what it has to? */
+static bool wait_for(struct test *t, struct posted_vmm *v, enum posted_answer want)
+{
+	enum posted_answer got = posted_answer(v, t->o->patience);
+
+	if (got == want)
+		return true;
+	snprintf(t->why, sizeof(t->why), "a VMM answers '%c', wanted '%c'",
+		 got ? got : '-', want);
+	return false;
+}
+
 static bool make_vm(struct test *t, struct side *s, const char *instance,
-		    const char *guest, unsigned int cpus)
+		    const char *guest, unsigned int cpus, bool exec)
 {
 	struct vm_shape shape = { .cpus = cpus, .mem = GUEST_MIN_MEM };
 	static char path[2][64];
@@ -136,6 +152,9 @@ static bool make_vm(struct test *t, struct side *s, const char *instance,
 		return broken(t, "no memory", errno);
 	s->w.patience = t->o->patience;
 	snprintf(p, sizeof(path[0]), "/dev/%s", instance);
+	if (exec)
+		return !posted_start(&t->vmm, p, &s->w, NULL, false) &&
+		       wait_for(t, &t->vmm, POSTED_MADE);
 	s->vm = vm_create(p, &shape, &s->fds, s->report);
 	if (!s->vm || vm_boot(s->vm) || vm_assign_irqfds(s->vm))
 		return broken(t, "the VM did not start", errno);
@@ -254,61 +273,23 @@ static bool move_in_vain(struct test *t, const char *to, unsigned int stage)
 
 static int take_pi(struct vm *to, struct vm *from)
 {
+	int fd[GUEST_MAX_CPUS];
 	unsigned int i;
-	int r = 0;
 
-	for (i = 0; !r && i < to->shape.cpus; i++)
-		r = ioctl(to->vcpu[i].fd, KVM_CORE_VCPU_TAKE_PI, from->vcpu[i].fd) ? errno : 0;
-	return r;
-}
-
-static bool refused(struct vcpu *v, long arg, int error)
-{
-	return ioctl(v->fd, KVM_CORE_VCPU_TAKE_PI, arg) && errno == error;
+	for (i = 0; i < from->shape.cpus; i++)
+		fd[i] = from->vcpu[i].fd;
+	return posted_take(to, fd);
 }
 
 /* Of descriptors that are none to take from, and while the other vCPU runs. */
 static bool refuses(struct test *t, struct vm *next)
 {
 	struct vm *vm = t->posted.vm;
-	struct vcpu *v = &next->vcpu[0];
+	int v = next->vcpu[0].fd;
 
-	return refused(v, -1, EBADF) && refused(v, v->fd, EINVAL) &&
-	       refused(v, vm->fd, EINVAL) && refused(v, t->poster, EINVAL) &&
-	       refused(v, vm->vcpu[0].fd, EBUSY);
-}
-
-/*
- * Has vCPU 0 read all of the guest's memory, so that none of its pages is to be mapped
- * while an interrupt is delivered: Bochs' virtual APIC loses the vector then. In the
- * last page, which the guest does not use, a loop; its end is an exit.
- */
-static bool map_ahead(struct vm *vm)
-{
-	static const __u8 code[] = {
-		0x8a, 0x06,					/* 1: mov (%rsi),%al */
-		0x48, 0x81, 0xc6, 0x00, 0x10, 0x00, 0x00,	/* add $4096,%rsi */
-		0x48, 0x39, 0xfe,				/* cmp %rdi,%rsi */
-		0x72, 0xf2,					/* jb 1b */
-		0xe6, PORT_NOP,					/* out %al,$PORT_NOP */
-	};
-	__u64 at = vm->shape.mem - 4096;
-	struct kvm_regs regs = { .rip = at, .rsi = 0, .rdi = at, .rflags = 2 };
-	struct kvm_mp_state runs = { .mp_state = KVM_MP_STATE_RUNNABLE };
-	struct kvm_vcpu_events none = { 0 };
-	struct kvm_run *run = vm->vcpu[0].run;
-	int fd = vm->vcpu[0].fd;
-
-	memcpy(vm->mem + at, code, sizeof(code));
-	if (ioctl(fd, KVM_SET_VCPU_EVENTS, &none) || ioctl(fd, KVM_SET_MP_STATE, &runs) ||
-	    ioctl(fd, KVM_SET_REGS, &regs) || ioctl(fd, KVM_RUN) ||
-	    run->exit_reason != KVM_EXIT_IO || run->io.port != PORT_NOP)
-		return false;
-	run->immediate_exit = 1;
-	if (!ioctl(fd, KVM_RUN) || errno != EINTR)
-		return false;
-	run->immediate_exit = 0;
-	return true;
+	return posted_refused(v, -1, EBADF) && posted_refused(v, v, EINVAL) &&
+	       posted_refused(v, vm->fd, EINVAL) && posted_refused(v, t->poster, EINVAL) &&
+	       posted_refused(v, vm->vcpu[0].fd, EBUSY);
 }
 
 /*
@@ -321,8 +302,7 @@ static bool pass_to(struct test *t, struct vm *next)
 	struct vm_state st = { 0 };
 	int r;
 
-	r = vm_save(vm, &st) || vm_restore(next, &st) || !map_ahead(next) ||
-	    vm_restore(next, &st) ? EIO : take_pi(next, vm);
+	r = vm_save(vm, &st) || posted_restore(next, &st) ? EIO : take_pi(next, vm);
 	state_free(&st);
 	if (r)
 		return broken(t, "the VM is not passed", r);
@@ -409,6 +389,69 @@ static bool abandon(struct test *t)
 	       after.irte_posted == before.irte_posted;
 }
 
+/* A VMM on another instance that is to have the VM, and does, or says NOT. */
+static bool start_next(struct test *t, struct posted_vmm *next, const char *to,
+		       enum posted_answer answer)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/dev/%s", to);
+	if (posted_start(next, path, &t->posted.w, &t->vmm, answer == POSTED_NOT))
+		return broken(t, "no VMM", errno);
+	return wait_for(t, next, answer);
+}
+
+/* The next VMM does not go on: the one before does. */
+static bool over_in_vain(struct test *t, const char *to, enum posted_answer answer)
+{
+	struct posted_vmm next;
+
+	if (!start_next(t, &next, to, answer))
+		return false;
+	posted_give_back(&next);
+	if (!wait_for(t, &t->vmm, POSTED_RUNS))
+		return false;
+	posted_kill(&next);
+	t->in_vain++;
+	return go_on(t, t->o->steps);
+}
+
+static bool over(struct test *t, const char *to)
+{
+	struct poster_stats st = { .since = now_ns() };
+	struct posted_vmm next;
+
+	if (!start_next(t, &next, to, POSTED_TAKEN))
+		return false;
+	posted_kill(&t->vmm);
+	t->vmm = next;
+	posted_go(&next);
+	if (!wait_for(t, &next, POSTED_RUNS))
+		return false;
+	st.until = now_ns();
+	if (!get_stats(t, &st))
+		return false;
+	t->parked += st.between;
+	if (st.until - st.since > t->longest)
+		t->longest = st.until - st.since;
+	t->moves++;
+	return true;
+}
+
+/* As abandon(), by SIGKILL */
+static bool abandon_over(struct test *t)
+{
+	struct poster_stats before = { 0 }, after = { 0 };
+	struct posted_vmm next;
+
+	if (!start_next(t, &next, t->o->name[0], POSTED_TAKEN) || !get_stats(t, &before))
+		return false;
+	posted_kill(&next);
+	return get_stats(t, &after) &&
+	       after.irte_remapped - before.irte_remapped == t->o->cpus &&
+	       after.irte_posted == before.irte_posted;
+}
+
 static bool run(struct test *t)
 {
 	const struct options *o = t->o;
@@ -421,7 +464,7 @@ static bool run(struct test *t)
 			return false;
 		if (o->fail && !move_in_vain(t, to, i % KVM_CORE_STAGE_RETIRE))
 			return false;
-		if (o->refuses && !o->pass &&
+		if (o->refuses && !o->pass && !o->exec &&
 		    (!do_move(t, o->refuses, KVM_CORE_STAGE_PREPARE, EOPNOTSUPP) ||
 		     !go_on(t, o->steps)))
 			return false;
@@ -430,6 +473,11 @@ static bool run(struct test *t)
 			if (!do_pass(t, to, true) || !go_on(t, o->steps) ||
 			    (o->refuses && (!pass_refused(t) || !go_on(t, o->steps))) ||
 			    !do_pass(t, to, false))
+				return false;
+		} else if (o->exec) {
+			if (!over_in_vain(t, to, POSTED_TAKEN) ||
+			    (o->refuses && !over_in_vain(t, o->refuses, POSTED_NOT)) ||
+			    !over(t, to))
 				return false;
 		} else if (!do_move(t, to, 0, 0)) {
 			return false;
@@ -537,18 +585,22 @@ static bool prepare(struct test *t, struct poster_stats *before)
 	t->poster = open("/dev/poster", O_RDWR | O_CLOEXEC);
 	if (t->poster < 0)
 		return broken(t, "/dev/poster", errno);
-	if (!make_vm(t, &t->posted, t->o->name[0], "posted", t->o->cpus))
+	if (!make_vm(t, &t->posted, t->o->name[0], "posted", t->o->cpus, t->o->exec))
 		return false;
 	vm = newest_vm();
-	if (!make_vm(t, &t->beside, t->o->name[1], "spin", 1))
+	if (!make_vm(t, &t->beside, t->o->name[1], "spin", 1, false))
 		return false;
 	if (!add_streams(t, vm))
 		return false;
 	/* KVM has had its interrupts posted, or has not. */
 	if (!get_stats(t, before))
 		return false;
-	if (vm_resume(t->posted.vm) || vm_resume(t->beside.vm))
+	if (t->o->exec)
+		posted_go(&t->vmm);
+	if (t->o->exec ? !wait_for(t, &t->vmm, POSTED_RUNS) : vm_resume(t->posted.vm))
 		return broken(t, "the VM does not run", 0);
+	if (vm_resume(t->beside.vm))
+		return broken(t, "the VM beside it does not run", 0);
 	/* None before the guest can take it. */
 	for (i = 0; i < t->o->cpus; i++)
 		while (!VMM_LOAD(vm_cpu_page(t->posted.w.mem, i)->count[2]))
@@ -567,7 +619,7 @@ int main(int argc, char **argv)
 		{ "moves", 1, NULL, 'n' }, { "cpus", 1, NULL, 'c' },
 		{ "steps", 1, NULL, 's' }, { "stall", 1, NULL, 't' },
 		{ "fail", 0, NULL, 'F' },
-		{ "pass", 0, NULL, 'p' }, { "refuse", 1, NULL, 'r' },
+		{ "pass", 0, NULL, 'p' }, { "exec", 0, NULL, 'x' }, { "refuse", 1, NULL, 'r' },
 		{ "deadline", 1, NULL, 'd' }, { "wait", 1, NULL, 'w' },
 		{ "help", 0, NULL, 'h' }, { 0 }
 	};
@@ -584,7 +636,7 @@ int main(int argc, char **argv)
 	bool ran;
 	int c;
 
-	while ((c = getopt_long(argc, argv, "a:b:n:c:s:t:d:w:r:Fph", longs,
+	while ((c = getopt_long(argc, argv, "a:b:n:c:s:t:d:w:r:Fpxh", longs,
 				NULL)) != -1) {
 		switch (c) {
 		case 'a':
@@ -620,6 +672,9 @@ int main(int argc, char **argv)
 		case 'p':
 			o.pass = true;
 			break;
+		case 'x':
+			o.exec = true;
+			break;
 		case 'h':
 			fputs(usage, stdout);
 			return 0;
@@ -633,7 +688,7 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	ksft_print_header();
-	ksft_set_plan(o.pass ? 6 : 5);
+	ksft_set_plan(o.pass || o.exec ? 6 : 5);
 	ran = prepare(&t, &before);
 	if (!ran) {
 		fprintf(stderr, "vmm-posted: %s\n", t.why);
@@ -641,11 +696,13 @@ int main(int argc, char **argv)
 	}
 	ran = run(&t);
 	judge(&t, ran, &before);
-	if (o.pass)
-		ksft_test_result(abandon(&t),
+	if (o.pass || o.exec)
+		ksft_test_result(o.exec ? abandon_over(&t) : abandon(&t),
 				 "interrupts whose vCPU ends before it has them are the host's\n");
 	stall(0);
 	close(t.poster);
+	if (o.exec)
+		posted_kill(&t.vmm);
 	end(&t.posted);
 	end(&t.beside);
 	ksft_finished();
