@@ -34,7 +34,7 @@ static const char usage[] =
 #define MSG_WORDS	128
 
 static atomic_bool stop;
-static atomic_ulong passes, writes, ticks, echoes;
+static atomic_ulong passes[2], writes, ticks, echoes;
 static atomic_long clock_last, latest_ns;
 static const char *disk;
 static struct sockaddr_in echo_addr = { .sin_family = AF_INET };
@@ -76,14 +76,39 @@ static __s64 now(void)
 	return ts.tv_sec * 1000000000LL + ts.tv_nsec;
 }
 
+/* What each CPU has for a time, and its TSC. */
+static void report_clocks(void)
+{
+	int c, n = sysconf(_SC_NPROCESSORS_ONLN);
+
+	for (c = 0; c < n; c++) {
+		struct timespec raw;
+		cpu_set_t cpus;
+		__s64 t;
+
+		CPU_ZERO(&cpus);
+		CPU_SET(c, &cpus);
+		if (sched_setaffinity(0, sizeof(cpus), &cpus))
+			continue;
+		t = now();
+		clock_gettime(CLOCK_MONOTONIC_RAW, &raw);
+		printf("clock of CPU %d: %lld, raw %lld, TSC %lld\n", c, t,
+		       raw.tv_sec * 1000000000LL + raw.tv_nsec, __builtin_ia32_rdtsc());
+	}
+	fflush(stdout);
+}
+
 /* What one CPU has read, no other may read less of afterwards. */
 static void check_clock(void)
 {
 	long before = atomic_load(&clock_last), t = now();
+	int cpu = sched_getcpu();
 
-	if (t < before)
+	if (t < before) {
+		report_clocks();
 		errx(1, "error: the clock went back from %ld to %ld ns on CPU %d", before, t,
-		     sched_getcpu());
+		     cpu);
+	}
 	while (before < t && !atomic_compare_exchange_weak(&clock_last, &before, t))
 		;
 }
@@ -109,7 +134,7 @@ static void *memory(void *arg)
 			if (!(i % 4096))
 				check_clock();
 		}
-		passes++;
+		passes[(uintptr_t)arg]++;
 	}
 	return NULL;
 }
@@ -198,8 +223,9 @@ static void *network(void *arg)
 
 static void report(const char *what)
 {
-	printf("%s uptime %.2f memory %lu disk %lu ticks %lu network %lu latest %ld us\n", what,
-	       now() / 1e9, passes, writes, ticks, echoes, latest_ns / 1000);
+	printf("%s uptime %.2f memory %lu memory1 %lu disk %lu ticks %lu network %lu ", what,
+	       now() / 1e9, passes[0], passes[1], writes, ticks, echoes);
+	printf("latest %ld us\n", latest_ns / 1000);
 	fflush(stdout);
 }
 
