@@ -82,7 +82,7 @@ host_debug()
 	local version out deb log
 
 	version=$(host_debug_version)
-	out=$RELAY_CACHE/debug/$version-$(host_digest "$HOST_DIR/debug.config")
+	out=$RELAY_CACHE/debug/$version-$(grep '^CONFIG_' "$HOST_DIR/debug.config" | host_digest -)
 	if [ -e "$out/vmlinuz" ]; then
 		echo "$out"
 		exit 0
