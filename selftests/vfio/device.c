@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* VFIO as a VMM uses it, for one device. */
 #include <err.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
 #include <limits.h>
@@ -203,39 +204,56 @@ void device_set_config16(const struct device *d, unsigned int at, __u16 value)
 		err(1, "configuration space");
 }
 
-/* All of it, the memory first for no reason but that it may be. */
-void device_keep(const struct device *d, int session, int memory)
+/* All of it, the memory first for no reason but that it may be. 0 or -errno. */
+int device_try_keep(const struct device *d, int session, int memory)
 {
 	const struct part *p;
 	int r;
 
 	r = ka_add(session, memory, VFIO_KEEPALIVE_MEMORY, "memory", 0, NULL, 0);
+	for (p = parts; r >= 0 && p < parts + PARTS; p++)
+		if (*part_fd(d, p) >= 0)
+			r = ka_add(session, *part_fd(d, p), p->kind, p->name, p->flags, NULL, 0);
+	return r < 0 ? r : 0;
+}
+
+void device_keep(const struct device *d, int session, int memory)
+{
+	int r = device_try_keep(d, session, memory);
+
 	if (r < 0)
-		errx(1, "memory: %s", strerror(-r));
-	for (p = parts; p < parts + PARTS; p++) {
-		if (*part_fd(d, p) < 0)
-			continue;
-		r = ka_add(session, *part_fd(d, p), p->kind, p->name, p->flags, NULL, 0);
-		if (r < 0)
-			errx(1, "%s: %s", p->name, strerror(-r));
+		errx(1, "a descriptor is not kept: %s", strerror(-r));
+}
+
+/* 0 or -errno, and then nothing is taken. */
+int device_try_take(struct device *d, int session, int *memory)
+{
+	const struct part *p;
+	int fd = ka_get_fd_by_name(session, "memory");
+
+	*d = (struct device){ -1, -1, -1, -1, -1, NULL, 0 };
+	*memory = fd;
+	for (p = parts; fd >= 0 && p < parts + PARTS; p++) {
+		fd = ka_get_fd_by_name(session, p->name);
+		*part_fd(d, p) = fd < 0 ? -1 : fd;
+		/* Not every device has every eventfd. */
+		if (fd == -ENOENT && p->kind == VFIO_KEEPALIVE_EVENTFD)
+			fd = 0;
 	}
+	if (fd >= 0)
+		return 0;
+	device_close(d);
+	if (*memory >= 0)
+		close(*memory);
+	return fd;
 }
 
 void device_take(struct device *d, int session, int *memory)
 {
-	const struct part *p;
+	int r = device_try_take(d, session, memory);
 
-	*d = (struct device){ .fd = -1 };
-	*memory = ka_get_fd_by_name(session, "memory");
-	if (*memory < 0)
-		errx(1, "memory: %s", strerror(-*memory));
-	for (p = parts; p < parts + PARTS; p++) {
-		int fd = ka_get_fd_by_name(session, p->name);
-
-		if (fd < 0 && p->kind != VFIO_KEEPALIVE_EVENTFD)
-			errx(1, "%s: %s", p->name, strerror(-fd));
-		*part_fd(d, p) = fd;
-	}
+	if (r < 0)
+		errx(1, "a descriptor is not there: %s", strerror(-r));
 }
 
 void device_close(struct device *d)

@@ -18,7 +18,7 @@
 
 static const char usage[] =
 "usage: keepalive-edu BDF [-p] kill | lone | refuse | expire | orphan MS [request] |\n"
-"       mdev GROUP UUID | bench\n"
+"       mdev GROUP UUID | faults N | bench\n"
 "\n"
 "  kill    a VMM is killed while its device does DMA, another process goes on\n"
 "  lone    a control: the same VMM without a session\n"
@@ -27,6 +27,7 @@ static const char usage[] =
 "  orphan  leave an orphan for MS milliseconds, with an eventfd by which the device can be\n"
 "          asked for, and print its number\n"
 "  mdev    the mdev UUID, in the container of the device, or in one of its own\n"
+"  faults  N sessions, when failslab is set up: what fails leaves the device as it was\n"
 "  bench   nanoseconds of a DMA map, a DMA unmap and an interrupt, without a session and\n"
 "          (kept_) with one\n"
 "\n"
@@ -433,6 +434,87 @@ static int test_mdev(const char *node, const char *uuid)
 	return 0;
 }
 
+/* Allocations of this process fail from here on, or do not. */
+static void make_fail(bool on)
+{
+	static int fd;
+
+	if (!fd)
+		fd = open("/proc/self/make-it-fail", O_WRONLY | O_CLOEXEC);
+	if (pwrite(fd, on ? "1" : "0", 1, 0) != 1)
+		err(1, "make-it-fail");
+}
+
+/* A VMM dies here, and the next one claims. False if the session did not come about. */
+static bool pass_on(struct device *d, int memory, int dev, struct ticket *t, unsigned int *failed)
+{
+	int s, r, again;
+
+	make_fail(true);
+	s = ka_create(dev, "faults", LIMIT, t);
+	r = s < 0 ? s : device_try_keep(d, s, memory);
+	/* munmap() may fail. */
+	make_fail(false);
+	if (r < 0) {
+		if (s >= 0)
+			close(s);
+		(*failed)++;
+		return false;
+	}
+	device_close(d);
+	close(s);
+	make_fail(true);
+	while ((s = ka_claim(dev, t)) == -ENOMEM)
+		(*failed)++;
+	while (s >= 0 && (r = device_try_take(d, s, &again)) == -ENOMEM)
+		(*failed)++;
+	make_fail(false);
+	if (s < 0 || r < 0)
+		errx(1, "claim: %s", strerror(s < 0 ? -s : -r));
+	close(again);
+	close(s);
+	return true;
+}
+
+static int test_faults(unsigned int n)
+{
+	int memory = guest_memory(SIZE), dev = ka_open();
+	unsigned int i, failed = 0, whole = 0, wrong = 0, left = 0;
+	__u8 *mem = guest_map(memory, SIZE);
+	struct ticket t;
+	struct device d;
+	int r;
+
+	for (i = 0; i < n; i++) {
+		device_open(&d, bdf, true);
+		device_map_bar(&d);
+		device_map_dma(&d, mem, IOVA, SIZE, SIZE);
+		device_set_msi(&d, VFIO_PCI_MSI_IRQ_INDEX);
+		t.id = 0;
+		whole += pass_on(&d, memory, dev, &t, &failed);
+		if (!d.bar)
+			device_map_bar(&d);
+		fill(mem + OUT, i);
+		memset(mem + BACK, ~i, EDU_MAX);
+		if (dma(&d, IOVA + OUT, EDU_BUFFER, 0) != 1 ||
+		    dma(&d, EDU_BUFFER, IOVA + BACK, EDU_DMA_TO_RAM) != 1 ||
+		    memcmp(mem + OUT, mem + BACK, EDU_MAX))
+			wrong++;
+		device_close(&d);
+		/* One that keeps nothing is gone already. */
+		r = t.id ? ka_release(dev, t.id, 0) : 0;
+		if (r && r != -ENOENT)
+			errx(1, "release: %s", strerror(-r));
+		left += host_config16(bdf, PCI_COMMAND) & PCI_MASTER;
+	}
+	ksft_print_msg("%u calls failed, %u of %u sessions were claimed\n", failed, whole, n);
+	check(failed && whole && whole < n, "allocations fail, of some sessions");
+	is(wrong, 0, "devices that did not work then");
+	is(left, 0, "devices that were not closed");
+	is(host_locked_kib(), 0, "KiB of locked memory");
+	return 0;
+}
+
 static int orphan(__u32 limit_ms, bool request)
 {
 	struct plan plan = {
@@ -554,6 +636,12 @@ int main(int argc, char **argv)
 	if (argc == 5 && !strcmp(argv[2], "mdev")) {
 		ksft_print_header();
 		test_mdev(argv[3], argv[4]);
+		ksft_set_plan(ksft_test_num());
+		ksft_finished();
+	}
+	if (argc == 4 && !strcmp(argv[2], "faults")) {
+		ksft_print_header();
+		test_faults(atoi(argv[3]));
 		ksft_set_plan(ksft_test_num());
 		ksft_finished();
 	}

@@ -80,6 +80,10 @@ void device_move_dma(const struct device *d, void *memory, __u64 iova, size_t si
 
 void device_close(struct device *d);
 
+/* These do not. */
+int device_try_keep(const struct device *d, int session, int memory);
+int device_try_take(struct device *d, int session, int *memory);
+
 /* host.c: what the host's kernel shows */
 __u16 host_config16(const char *bdf, unsigned int at);
 long host_locked_kib(void);
