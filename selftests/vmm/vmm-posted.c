@@ -271,6 +271,19 @@ static bool move_in_vain(struct test *t, const char *to, unsigned int stage)
 	return r && go_on(t, t->o->steps);
 }
 
+/* The VM runs again, since st->since somewhere else. */
+static bool passed(struct test *t, struct poster_stats *st)
+{
+	st->until = now_ns();
+	if (!get_stats(t, st))
+		return false;
+	t->parked += st->between;
+	if (st->until - st->since > t->longest)
+		t->longest = st->until - st->since;
+	t->moves++;
+	return true;
+}
+
 static int take_pi(struct vm *to, struct vm *from)
 {
 	int fd[GUEST_MAX_CPUS];
@@ -342,13 +355,8 @@ static bool do_pass(struct test *t, const char *to, bool in_vain)
 	}
 	if (vm_deassign_irqfds(vm) || vm_assign_irqfds(next) || vm_resume(next))
 		return broken(t, "the new VM does not run", 0);
-	st.until = now_ns();
-	if (!get_stats(t, &st))
+	if (!passed(t, &st))
 		return false;
-	t->parked += st.between;
-	if (st.until - st.since > t->longest)
-		t->longest = st.until - st.since;
-	t->moves++;
 	t->posted.vm = next;
 	vm_destroy(vm);
 	return true;
@@ -428,14 +436,7 @@ static bool over(struct test *t, const char *to)
 	posted_go(&next);
 	if (!wait_for(t, &next, POSTED_RUNS))
 		return false;
-	st.until = now_ns();
-	if (!get_stats(t, &st))
-		return false;
-	t->parked += st.between;
-	if (st.until - st.since > t->longest)
-		t->longest = st.until - st.since;
-	t->moves++;
-	return true;
+	return passed(t, &st);
 }
 
 /* As abandon(), by SIGKILL */
