@@ -1,6 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What the files of kvm-core know of each other.
+ * What all files of kvm-core know: the instances.
+ *
+ * kvm-core has four wings. Calls go one way, admin -> handoff -> file -> cpu, and
+ * each wing has a header that is all the others may know of it (admin/admin.h,
+ * handoff/handoff.h, file/file.h, cpu/cpu.h). Where a lower wing needs a higher one it
+ * asks through struct core_above (file/file.h). registry.c is below all of them,
+ * instance.c and main.c are above. "scripts/lint wings" looks at the objects.
  */
 #ifndef __KVM_CORE_CORE_H
 #define __KVM_CORE_CORE_H
@@ -93,84 +99,14 @@ static inline struct core_instance *core_of(struct kvm_core_instance *inst)
 	return inst->priv;
 }
 
-/* instance.c */
+/* registry.c */
 struct core_instance *core_get_default(void);
 struct core_instance *core_get_by_minor(int minor);
 struct core_instance *core_get_by_name(const char *name);
 void core_put(struct core_instance *ci);
-int core_set_default(const char *name);
+int core_pin_default(const char *name);
+void core_unpin_default(const struct core_instance *ci);
 struct core_instance *core_default_locked(void);
 const char *core_state_name(const struct core_instance *ci);
-
-/* file.c */
-int core_file_open(struct core_instance *ci, struct file *file);
-
-/* device.c */
-int core_device_init(void);
-void core_device_exit(void);
-int core_device_add(struct core_instance *ci);
-void core_device_remove(struct core_instance *ci);
-struct device *core_device_kvm(void);
-
-/* sysfs.c */
-struct core_vm;
-int core_sysfs_init(void);
-void core_sysfs_exit(void);
-int core_sysfs_add(struct core_instance *ci);
-void core_sysfs_remove(struct core_instance *ci);
-int core_sysfs_vm_add(struct core_vm *vm);
-
-/* vm.c, what only sysfs.c and main.c need; the rest is in vm.h */
-void core_vm_free(struct core_vm *vm);
-void core_vm_exit(void);
-
-/* debugfs.c */
-void core_debugfs_init(void);
-void core_debugfs_exit(void);
-void core_debugfs_add(struct core_instance *ci);
-void core_debugfs_remove(struct core_instance *ci);
-void core_debugfs_default(void);
-
-/* cpu.c */
-int core_cpu_init(void);
-void core_cpu_exit(void);
-bool core_cpu_enabled(void);
-
-/* uret.c */
-void core_uret_init(void);
-void core_uret_cpu_sample(void);
-void core_uret_cpu_restore(u32 keep);
-
-/* callbacks.c */
-void core_callbacks_clear(struct core_instance *ci);
-
-/* trace.c */
-void core_trace_start(struct core_instance *ci);
-void core_trace_stop(struct core_instance *ci);
-void core_trace_open(void);
-void core_trace_close(void);
-
-/* check.c */
-extern bool core_entry_checks;
-int core_check_init(bool on);
-void core_check_exit(void);
-void core_check_asid_given(u32 asid, const void *vcpu);
-void core_check_vpid_freed(int vpid);
-
-/* vmx.c */
-bool core_vmx_supported(void);
-int core_vmx_enable(void);
-void core_vmx_disable(void);
-void core_vmx_emergency_off(void);
-void core_vmx_forget(struct core_instance *ci);
-void core_vmx_exit(void);
-
-/* svm.c */
-bool core_svm_supported(void);
-int core_svm_init(void);
-int core_svm_enable(void);
-void core_svm_disable(void);
-void core_svm_forget(struct core_instance *ci);
-void core_svm_exit(void);
 
 #endif

@@ -7,13 +7,30 @@
 #include <linux/module.h>
 
 #include "core.h"
-#include "eventfd.h"
-#include "handoff.h"
+#include "admin/admin.h"
+#include "cpu/cpu.h"
+#include "file/file.h"
+#include "handoff/handoff.h"
 
 static bool entry_checks;
 module_param(entry_checks, bool, 0444);
 MODULE_PARM_DESC(entry_checks,
 		 "check before every VM entry that save area, current VMCS, ASID and VPID are this CPU's and this VM's alone");
+
+const struct core_above core_above = {
+	.replaying = kvm_core_replaying,
+	.replay_fd = kvm_core_replay_fd,
+	.replay_made = kvm_core_replay_made,
+	.park = core_move_park,
+	.dirty_get = core_dirty_get,
+	.dirty_clear = core_dirty_clear,
+	.dirty_region = core_dirty_region,
+	.dirty_free = core_dirty_free,
+	.pi_take = core_pi_take,
+	.pi_end = core_pi_end,
+	.move_self = core_control_move_self,
+	.vm_add = core_sysfs_vm_add,
+};
 
 static int __init kvm_core_init(void)
 {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Functions of the host that an instance calls, for a task that replays ioctls
- * for kvm-core (kvm-core/replay.c): user memory is then the kernel's, and
+ * for kvm-core (kvm-core/handoff/replay.c): user memory is then the kernel's, and
  * descriptors are kvm-core's. For all other tasks they do what they always do.
  */
 #include <linux/eventfd.h>

@@ -18,8 +18,7 @@
 #include <linux/uaccess.h>
 
 #include "core.h"
-#include "eventfd.h"
-#include "vm.h"
+#include "file.h"
 
 /* Limits of KVM's own; a larger argument is its to refuse. */
 #define MAX_ROUTES	4096

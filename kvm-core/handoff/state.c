@@ -17,7 +17,7 @@
 #include <asm/mce.h>
 
 #include "core.h"
-#include "handoff.h"
+#include "private.h"
 
 #define APIC_PAGE_LVT_TIMER	0x320
 #define IOAPIC_TRIGGER_LEVEL	1

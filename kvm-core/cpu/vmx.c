@@ -20,6 +20,7 @@
 #include <asm/vmx.h>
 
 #include "core.h"
+#include "cpu.h"
 
 #define VPID_NR BIT(16)
 

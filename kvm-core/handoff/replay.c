@@ -22,9 +22,8 @@
 #include <linux/spinlock.h>
 
 #include "core.h"
-#include "eventfd.h"
+#include "file/file.h"
 #include "replay.h"
-#include "vm.h"
 
 /* Tasks that replay, and how many; under replays_lock. */
 static DEFINE_HASHTABLE(replays, 6);

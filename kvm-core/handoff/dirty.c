@@ -13,7 +13,7 @@
 #include <linux/uaccess.h>
 
 #include "core.h"
-#include "handoff.h"
+#include "private.h"
 
 /**
  * struct core_carry - dirty pages of a memslot

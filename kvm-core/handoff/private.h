@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The handoff of a VM from one instance to another, and its parts.
+ * The handoff of a VM from one instance to another: what its files know of each other.
  */
-#ifndef __KVM_CORE_HANDOFF_H
-#define __KVM_CORE_HANDOFF_H
+#ifndef __KVM_CORE_HANDOFF_PRIVATE_H
+#define __KVM_CORE_HANDOFF_PRIVATE_H
 
 #include <linux/completion.h>
 #include <linux/ktime.h>
@@ -14,8 +14,12 @@
 #include <linux/kvm.h>
 #include <linux/kvm_core.h>
 
+#include "file/file.h"
+#include "handoff.h"
 #include "replay.h"
-#include "vm.h"
+
+/* The target has to be set up anew. */
+#define CORE_MOVE_AGAIN (-ERESTART)
 
 /**
  * struct core_pair - a descriptor of the VM and what it is to be exchanged with
@@ -79,17 +83,56 @@ struct core_move {
 };
 
 /* handoff.c */
-int core_move(struct core_vm *vm, struct core_instance *to,
-	      struct kvm_core_move *args);
-const char *core_stage_name(enum kvm_core_stage stage);
-bool core_move_park(struct core_file *cf);
-void core_move_progress(struct core_vm *vm);
 __printf(3, 4) int core_move_fail(struct core_move *mv, int error,
 				  const char *fmt, ...);
+bool core_move_late(const struct core_move *mv);
+bool core_move_timed_out(const struct core_move *mv);
+
+/* record.c */
+struct core_pair *core_pair_vcpu(struct core_move *mv, struct list_head *at);
+int core_stage_record(struct core_move *mv);
+void core_pairs_drop(struct core_move *mv);
+
+/* Iterates over the vCPUs, and their core_files. */
+#define for_each_vcpu(cf, p, mv)					\
+	for (p = core_pair_vcpu(mv, (mv)->pairs.next);			\
+	     p && ((cf) = core_file_of((p)->file));			\
+	     p = core_pair_vcpu(mv, (p)->link.next))
+
+/* prepare.c */
+int core_replay_phase(struct core_move *mv, struct core_file *cf,
+		      struct file *target, enum core_phase phase);
+int core_stage_prepare(struct core_move *mv);
+void core_prepare_undo(struct core_move *mv);
+void core_targets_drop(struct core_move *mv);
+
+/* populate.c */
+int core_populate(struct core_move *mv);
+void core_unpin(struct core_move *mv, struct file *vm);
+
+/* stop.c */
+int core_stage_stop(struct core_move *mv);
+void core_vcpus_release(struct core_move *mv);
+int core_gate_take(struct core_move *mv,
+		   bool (*over)(const struct core_move *mv));
+void core_gate_leave(struct core_move *mv);
+
+/* quiesce.c */
+int core_stage_quiesce(struct core_move *mv);
+void core_quiesce_undo(struct core_move *mv);
+void core_signals_give(struct core_move *mv);
+
+/* move.c */
+int core_stage_move(struct core_move *mv);
+void core_rings_undo(struct core_move *mv);
+
+/* commit.c */
+void core_stage_commit(struct core_move *mv);
+
+/* retire.c */
+void core_stage_retire(struct core_move *mv);
 
 /* state.c */
-struct core_vcpu_state;
-struct core_vm_state;
 int core_state_prepare(struct core_move *mv);
 void core_state_free(struct core_move *mv);
 int core_state_vcpu(struct core_move *mv, struct core_file *cf);
@@ -99,28 +142,13 @@ void core_state_go(struct core_move *mv);
 
 /* dirty.c */
 int core_dirty_take(struct core_move *mv);
-long core_dirty_get(struct core_file *cf, struct kvm_dirty_log __user *arg);
-long core_dirty_clear(struct core_vm *vm, struct kvm_clear_dirty_log __user *arg);
-long core_dirty_region(struct core_vm *vm,
-		       const struct kvm_userspace_memory_region __user *arg);
-void core_dirty_free(struct core_vm *vm);
 
 /* pi.c */
-void *core_pi_ref(void *pi);
 int core_pi_prepare(struct core_move *mv);
 void core_pi_commit(struct core_move *mv);
 void core_pi_retire(struct core_move *mv);
-long core_pi_take(struct file *file, struct core_file *to, unsigned long fd);
-void core_pi_end(void *pi);
-
-/* control.c */
-int core_control_init(void);
-void core_control_exit(void);
-long core_control_move_self(struct core_vm *vm,
-			    struct kvm_core_move __user *arg);
 
 /* inject.c */
 int core_inject(enum kvm_core_stage stage);
-void core_inject_init(struct dentry *dir);
 
 #endif

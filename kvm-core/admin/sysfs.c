@@ -13,7 +13,8 @@
 #include <linux/sysfs.h>
 
 #include "core.h"
-#include "vm.h"
+#include "admin.h"
+#include "file/file.h"
 
 static struct kobject *core_kobj;
 static struct kset *core_instances_kset;

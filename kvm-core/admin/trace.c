@@ -12,6 +12,7 @@
 #include <linux/workqueue.h>
 
 #include "core.h"
+#include "admin.h"
 
 #define CREATE_TRACE_POINTS
 #include "trace.h"

@@ -10,6 +10,7 @@
 #include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/kvm.h>
+#include <linux/kvm_core.h>
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/sched/mm.h>
@@ -18,8 +19,7 @@
 #include <linux/uaccess.h>
 
 #include "core.h"
-#include "handoff.h"
-#include "vm.h"
+#include "file.h"
 
 /* Orders the lists of files; taken inside of a gate, never outside. */
 DEFINE_MUTEX(core_files_lock);
@@ -86,11 +86,11 @@ static long vm_ioctl_done(struct core_file *cf, unsigned int cmd,
 		note_line(vm, argp);
 		break;
 	case KVM_GET_DIRTY_LOG:
-		return core_dirty_get(cf, argp);
+		return core_above.dirty_get(cf, argp);
 	case KVM_CLEAR_DIRTY_LOG:
-		return core_dirty_clear(vm, argp);
+		return core_above.dirty_clear(vm, argp);
 	case KVM_SET_USER_MEMORY_REGION:
-		return core_dirty_region(vm, argp);
+		return core_above.dirty_region(vm, argp);
 	}
 	return r;
 }
@@ -148,7 +148,7 @@ long core_file_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	long r;
 
 	if (cf->kind == CORE_FILE_VM && cmd == KVM_CORE_VM_MOVE)
-		return core_control_move_self(cf->vm, (void __user *)arg);
+		return core_above.move_self(cf->vm, (void __user *)arg);
 
 	if (down_read_killable(cf->gate))
 		return -EINTR;
@@ -516,7 +516,7 @@ struct file *kvm_core_getfile(struct kvm_core_instance *inst, const char *name,
 			cf->fops.compat_ioctl = core_vcpu_compat_ioctl;
 	}
 	/* The target of a handoff is not yet anybody's VM. */
-	if (!kvm_core_replaying()) {
+	if (!core_above.replaying()) {
 		r = core_file_join(cf, vm);
 		if (r)
 			goto err_free;
@@ -569,12 +569,12 @@ int kvm_core_getfd(struct kvm_core_instance *inst, const char *name,
 	struct file *file;
 	int fd;
 
-	fd = kvm_core_replay_fd();
+	fd = core_above.replay_fd();
 	if (fd >= 0) {
 		file = kvm_core_getfile(inst, name, fops, priv, flags, vm);
 		if (IS_ERR(file))
 			return PTR_ERR(file);
-		kvm_core_replay_made(file);
+		core_above.replay_made(file);
 		return fd;
 	}
 
@@ -605,7 +605,7 @@ void kvm_core_count_vm(bool created, bool destroyed,
 		       unsigned long long *active_out)
 {
 	spin_lock(&count_lock);
-	if (kvm_core_replaying()) {
+	if (core_above.replaying()) {
 		/* One more or less on an instance, not on the host. */
 	} else if (created) {
 		count_created++;

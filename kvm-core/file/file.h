@@ -1,17 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * A VM and its descriptors, as kvm-core sees them: what is behind each
- * descriptor can be exchanged.
+ * descriptor can be exchanged. May call cpu/; those above are called through
+ * struct core_above.
  */
-#ifndef __KVM_CORE_VM_H
-#define __KVM_CORE_VM_H
+#ifndef __KVM_CORE_FILE_H
+#define __KVM_CORE_FILE_H
 
 #include <linux/atomic.h>
 #include <linux/bitmap.h>
 #include <linux/completion.h>
 #include <linux/fs.h>
 #include <linux/kobject.h>
+#include <linux/kvm.h>
 #include <linux/list.h>
+#include <linux/mm.h>
 #include <linux/mutex.h>
 #include <linux/rwsem.h>
 #include <linux/sched.h>
@@ -20,12 +23,14 @@
 
 #include <kvm-core/instance.h>
 
+#include "eventfd.h"
 #include "record.h"
 
 struct core_carry;
 struct core_instance;
 struct core_move;
 struct core_vcpu_state;
+struct kvm_core_move;
 
 /* Pins of the in-kernel IOAPIC, and the GSIs that lead there by default. */
 #define CORE_LINES 24
@@ -181,7 +186,66 @@ struct core_vm {
 	unsigned long moves;
 };
 
+/**
+ * struct core_above - what descriptors need of the wings above this one
+ * @replaying:	is the current task calling for kvm-core
+ * @replay_fd:	see kvm_core_replay_fd()
+ * @replay_made: see kvm_core_replay_made()
+ * @park:	a vCPU's thread waits for the end of the handoff
+ * @dirty_get:	the VMM has fetched dirty pages
+ * @dirty_clear: the VMM has said that it knows of dirty pages
+ * @dirty_region: a memslot was set
+ * @dirty_free:	the VM is gone
+ * @pi_take:	KVM_CORE_VCPU_TAKE_PI
+ * @pi_end:	the vCPU that had the posted-interrupt descriptor ends
+ * @move_self:	KVM_CORE_VM_MOVE
+ * @vm_add:	a VM is to be shown to the operator; owns it from then on
+ */
+struct core_above {
+	bool (*replaying)(void);
+	int (*replay_fd)(void);
+	void (*replay_made)(struct file *file);
+	bool (*park)(struct core_file *cf);
+	long (*dirty_get)(struct core_file *cf, struct kvm_dirty_log __user *arg);
+	long (*dirty_clear)(struct core_vm *vm,
+			    struct kvm_clear_dirty_log __user *arg);
+	long (*dirty_region)(struct core_vm *vm,
+			     const struct kvm_userspace_memory_region __user *arg);
+	void (*dirty_free)(struct core_vm *vm);
+	long (*pi_take)(struct file *file, struct core_file *to, unsigned long fd);
+	void (*pi_end)(void *pi);
+	long (*move_self)(struct core_vm *vm, struct kvm_core_move __user *arg);
+	int (*vm_add)(struct core_vm *vm);
+};
+
+/* main.c has it: who is above is known there. */
+extern const struct core_above core_above;
+
 extern struct mutex core_files_lock;
+
+/*
+ * A posted-interrupt descriptor is a page, see handoff/pi.c: one reference more.
+ */
+static inline void *core_pi_ref(void *pi)
+{
+	if (pi)
+		get_page(virt_to_page(pi));
+	return pi;
+}
+
+/* And one less. */
+static inline void core_pi_unref(void *pi)
+{
+	if (pi)
+		put_page(virt_to_page(pi));
+}
+
+/* device.c */
+int core_device_init(void);
+void core_device_exit(void);
+int core_device_add(struct core_instance *ci);
+void core_device_remove(struct core_instance *ci);
+struct device *core_device_kvm(void);
 
 /* vm.c */
 struct core_vm *core_vm_create(struct core_instance *ci, const void *cookie);
@@ -192,11 +256,14 @@ bool core_vm_leave(struct core_vm *vm);
 void core_vm_destroy(struct core_vm *vm);
 void core_vm_put(struct core_vm *vm);
 struct core_instance *core_vm_pin(struct core_vm *vm);
+void core_vm_free(struct core_vm *vm);
+void core_vm_exit(void);
 void core_vm_vcpu(struct core_vm *vm, int change);
 void core_vm_switch(struct core_vm *vm, struct core_instance *ci,
 		    const void *cookie);
 
 /* file.c */
+int core_file_open(struct core_instance *ci, struct file *file);
 long core_file_ioctl(struct file *file, unsigned int cmd, unsigned long arg);
 bool core_is_file(const struct file *file);
 struct core_file *core_file_of(const struct file *file);
@@ -204,7 +271,7 @@ void core_file_swap(struct file *a, struct file *b);
 void core_file_dev_switch(struct core_instance *from, struct core_instance *to,
 			  const struct mm_struct *mm);
 
-/* park.c */
+/* vcpu.c */
 struct core_vcpu *core_vcpu_alloc(void);
 void core_vcpu_free(struct core_vcpu *vcpu);
 long core_vcpu_ioctl(struct file *file, unsigned int cmd, unsigned long arg);

@@ -23,6 +23,7 @@
 #include <asm/virtext.h>
 
 #include "core.h"
+#include "cpu.h"
 
 #define SVM_FUNC		0x8000000a
 #define SEV_FUNC		0x8000001f

@@ -13,6 +13,7 @@
 #include <asm/msr.h>
 
 #include "core.h"
+#include "cpu.h"
 
 #define URET_MAX 32
 

@@ -13,7 +13,9 @@
 #include <linux/uaccess.h>
 
 #include "core.h"
-#include "handoff.h"
+#include "admin.h"
+#include "file/file.h"
+#include "handoff/handoff.h"
 
 /* Copies what was asked for; nothing else of the caller's comes back to it. */
 static int copy_args(struct kvm_core_move *args,
@@ -189,6 +191,24 @@ static long ioctl_list(struct kvm_core_instance_info __user *arg)
 	if (!found)
 		return -ENOENT;
 	return copy_to_user(arg, &info, sizeof(info)) ? -EFAULT : 0;
+}
+
+/**
+ * core_set_default - choose the instance that /dev/kvm opens
+ * @name: its name, or the empty string for the one loaded last
+ *
+ * Context: process; sleeps.
+ * Return: 0, or -ENODEV if no such instance is live.
+ */
+int core_set_default(const char *name)
+{
+	int r;
+
+	mutex_lock(&core_lock);
+	r = core_pin_default(name);
+	core_debugfs_default();
+	mutex_unlock(&core_lock);
+	return r;
 }
 
 static long ioctl_set_default(const struct kvm_core_name __user *arg)

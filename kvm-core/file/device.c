@@ -9,6 +9,7 @@
 #include <linux/module.h>
 
 #include "core.h"
+#include "file.h"
 
 static int core_device_open(struct inode *inode, struct file *file)
 {

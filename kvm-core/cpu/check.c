@@ -14,6 +14,7 @@
 #include <asm/svm.h>
 
 #include "core.h"
+#include "cpu.h"
 
 #define VPID_NR BIT(16)
 

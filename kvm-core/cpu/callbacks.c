@@ -23,6 +23,7 @@
 #include <asm/reboot.h>
 
 #include "core.h"
+#include "cpu.h"
 
 /* Counts of instances that have a callback of a kind; under callbacks_lock. */
 static DEFINE_MUTEX(callbacks_lock);

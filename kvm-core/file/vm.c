@@ -12,8 +12,7 @@
 #include <linux/slab.h>
 
 #include "core.h"
-#include "handoff.h"
-#include "vm.h"
+#include "file.h"
 
 static DEFINE_SPINLOCK(vms_lock);
 static LIST_HEAD(core_vms);
@@ -55,7 +54,7 @@ struct core_vm *core_vm_create(struct core_instance *ci, const void *cookie)
 	vm->mm = current->mm;
 	mmgrab(vm->mm);
 
-	r = core_sysfs_vm_add(vm);
+	r = core_above.vm_add(vm);
 	if (r)
 		return ERR_PTR(r);
 
@@ -175,7 +174,7 @@ struct core_instance *core_vm_pin(struct core_vm *vm)
 void core_vm_free(struct core_vm *vm)
 {
 	ida_free(&vm_ids, vm->id);
-	core_dirty_free(vm);
+	core_above.dirty_free(vm);
 	mmdrop(vm->mm);
 	put_pid(vm->pid);
 	kfree(vm);

@@ -5,6 +5,7 @@
 #include <linux/module.h>
 
 #include "core.h"
+#include "cpu.h"
 
 /*
  * The instance whose vCPU was loaded last on this CPU. Written on its CPU with

@@ -9,7 +9,7 @@
 #include <linux/err.h>
 
 #include "core.h"
-#include "handoff.h"
+#include "private.h"
 
 /* Written by whoever tests; a value that is read late hits the next handoff. */
 static u32 inject_error[KVM_CORE_STAGES];

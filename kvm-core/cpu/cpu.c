@@ -12,6 +12,7 @@
 #include <linux/syscore_ops.h>
 
 #include "core.h"
+#include "cpu.h"
 
 /*
  * Set before virtualization is turned off for a reboot: the fault fixups of

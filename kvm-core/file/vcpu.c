@@ -15,8 +15,7 @@
 #include <linux/task_work.h>
 
 #include "core.h"
-#include "handoff.h"
-#include "vm.h"
+#include "file.h"
 
 /**
  * core_vcpu_alloc - the gate of a new vCPU
@@ -50,8 +49,8 @@ void core_vcpu_free(struct core_vcpu *vcpu)
 	for (i = 0; i < KVM_CORE_VCPU_PAGES; i++)
 		if (vcpu->pages[i])
 			put_page(vcpu->pages[i]);
-	core_pi_end(vcpu->pi);
-	kvm_core_pi_put(vcpu->pi);
+	core_above.pi_end(vcpu->pi);
+	core_pi_unref(vcpu->pi);
 	kfree(vcpu);
 }
 
@@ -151,7 +150,7 @@ static long vcpu_run(struct file *file, struct core_file *cf, unsigned long arg)
 		 * or immediate_exit, it is there still in the next round.
 		 */
 		if (READ_ONCE(vcpu->stop)) {
-			if (core_move_park(cf))
+			if (core_above.park(cf))
 				/* The instance has something to finish first. */
 				leave_guest_soon(vcpu);
 		} else if (signal_pending(current)) {
@@ -196,7 +195,7 @@ long core_vcpu_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	} else if (likely(cmd == KVM_RUN)) {
 		r = vcpu_run(file, cf, arg);
 	} else if (cmd == KVM_CORE_VCPU_TAKE_PI) {
-		r = core_pi_take(file, cf, arg);
+		r = core_above.pi_take(file, cf, arg);
 	} else {
 		e = core_record_begin(cf, cmd, arg);
 		if (IS_ERR(e)) {
@@ -208,7 +207,7 @@ long core_vcpu_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	}
 	mutex_unlock(&vcpu->gate);
 	if (unlikely(READ_ONCE(vcpu->stop)))
-		core_move_progress(cf->vm);
+		wake_up_all(&cf->vm->wait);
 	return r;
 }
 

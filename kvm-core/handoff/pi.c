@@ -22,7 +22,7 @@
 #include <kvm-core/pi.h>
 
 #include "core.h"
-#include "handoff.h"
+#include "private.h"
 
 static bool posting;
 module_param(posting, bool, 0444);
@@ -77,24 +77,9 @@ EXPORT_SYMBOL_GPL(kvm_core_pi_alloc);
  */
 void kvm_core_pi_put(void *pi)
 {
-	if (pi)
-		put_page(virt_to_page(pi));
+	core_pi_unref(pi);
 }
 EXPORT_SYMBOL_GPL(kvm_core_pi_put);
-
-/**
- * core_pi_ref - one reference more
- * @pi: the descriptor, or NULL
- *
- * Context: any.
- * Return: @pi.
- */
-void *core_pi_ref(void *pi)
-{
-	if (pi)
-		get_page(virt_to_page(pi));
-	return pi;
-}
 
 /**
  * kvm_core_pi_get - the descriptor of a vCPU

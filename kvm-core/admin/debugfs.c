@@ -10,7 +10,8 @@
 #include <linux/module.h>
 
 #include "core.h"
-#include "handoff.h"
+#include "admin.h"
+#include "handoff/handoff.h"
 
 static struct dentry *core_debugfs_dir;
 /* Under core_lock. */

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The operator's way in: /dev/kvm-core, sysfs, debugfs, the trace system "kvm". May call
+ * every wing.
+ */
+#ifndef __KVM_CORE_ADMIN_H
+#define __KVM_CORE_ADMIN_H
+
+struct core_instance;
+struct core_vm;
+struct kvm_core_move;
+
+/* control.c */
+int core_set_default(const char *name);
+int core_control_init(void);
+void core_control_exit(void);
+long core_control_move_self(struct core_vm *vm,
+			    struct kvm_core_move __user *arg);
+
+/* sysfs.c */
+int core_sysfs_init(void);
+void core_sysfs_exit(void);
+int core_sysfs_add(struct core_instance *ci);
+void core_sysfs_remove(struct core_instance *ci);
+int core_sysfs_vm_add(struct core_vm *vm);
+
+/* debugfs.c */
+void core_debugfs_init(void);
+void core_debugfs_exit(void);
+void core_debugfs_add(struct core_instance *ci);
+void core_debugfs_remove(struct core_instance *ci);
+void core_debugfs_default(void);
+
+/* trace.c */
+void core_trace_start(struct core_instance *ci);
+void core_trace_stop(struct core_instance *ci);
+void core_trace_open(void);
+void core_trace_close(void);
+
+#endif

@@ -1,0 +1,315 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A VM goes from one instance to another while its VMM knows nothing of it.
+ *
+ * Until commit the source is whole: whatever fails, the vCPUs go on there. The
+ * stages and what each may rely on are in Documentation/handoff.rst.
+ *
+ * A thread of the handoff's own does it, in the VM's address space: the caller
+ * may be killed, the VMM may be killed, and it still comes to an end, since it
+ * waits for nobody longer than it was told to.
+ */
+#define pr_fmt(fmt) "kvm-core: " fmt
+
+#include <linux/kthread.h>
+#include <linux/kvm.h>
+#include <linux/memcontrol.h>
+#include <linux/module.h>
+#include <linux/sched/mm.h>
+#include <linux/slab.h>
+
+#include "core.h"
+#include "private.h"
+
+#define CREATE_TRACE_POINTS
+#include "trace_move.h"
+
+#define DEADLINE_US	100000
+#define TIMEOUT_MS	10000
+/* Targets that are set up in vain before the VM's own ioctls have to wait. */
+#define OPTIMISTIC	3
+
+static const char * const stage_names[KVM_CORE_STAGES] = {
+	[KVM_CORE_STAGE_RECORD] = "record",
+	[KVM_CORE_STAGE_PREPARE] = "prepare",
+	[KVM_CORE_STAGE_STOP] = "stop",
+	[KVM_CORE_STAGE_QUIESCE] = "quiesce",
+	[KVM_CORE_STAGE_MOVE] = "move",
+	[KVM_CORE_STAGE_COMMIT] = "commit",
+	[KVM_CORE_STAGE_RETIRE] = "retire",
+};
+
+/**
+ * core_stage_name - as userspace knows it
+ * @stage: the stage
+ *
+ * Context: any.
+ */
+const char *core_stage_name(enum kvm_core_stage stage)
+{
+	return stage_names[stage];
+}
+
+/**
+ * core_move_fail - say why a handoff fails
+ * @mv: the handoff
+ * @error: negative errno
+ * @fmt: one line; the first reason stays
+ *
+ * Context: process.
+ * Return: @error.
+ */
+int core_move_fail(struct core_move *mv, int error, const char *fmt, ...)
+{
+	va_list args;
+
+	spin_lock(&mv->lock);
+	if (!mv->args->reason[0]) {
+		va_start(args, fmt);
+		vsnprintf(mv->args->reason, sizeof(mv->args->reason), fmt, args);
+		va_end(args);
+	}
+	spin_unlock(&mv->lock);
+	return error;
+}
+
+static void stage_begin(struct core_move *mv, enum kvm_core_stage stage)
+{
+	mv->args->stage = stage;
+	mv->since = ktime_get();
+}
+
+/* Adds up over several attempts. */
+static int stage_end(struct core_move *mv, int r)
+{
+	enum kvm_core_stage stage = mv->args->stage;
+	u64 ns;
+
+	if (!r) {
+		r = core_inject(stage);
+		if (r)
+			core_move_fail(mv, r, "asked for in debugfs");
+	}
+	ns = ktime_to_ns(ktime_sub(ktime_get(), mv->since));
+	mv->args->stage_ns[stage] += ns;
+	trace_kvm_core_move(mv->vm->id, mv->to->inst->name, stage, ns, r);
+	return r;
+}
+
+/**
+ * core_move_late - has the VM been stopped for longer than it may
+ * @mv: the handoff, after core_vcpu_stop()
+ *
+ * Context: any.
+ */
+bool core_move_late(const struct core_move *mv)
+{
+	return ktime_us_delta(ktime_get(), mv->stopped) > mv->args->deadline_us;
+}
+
+/**
+ * core_move_timed_out - has the handoff taken longer than it may
+ * @mv: the handoff
+ *
+ * Context: any.
+ */
+bool core_move_timed_out(const struct core_move *mv)
+{
+	return ktime_ms_delta(ktime_get(), mv->began) > mv->args->timeout_ms;
+}
+
+/* From stop to commit; the VM is stopped, or not, on one side or the other. */
+static int stopped_part(struct core_move *mv)
+{
+	int r;
+
+	stage_begin(mv, KVM_CORE_STAGE_STOP);
+	r = core_stage_stop(mv);
+	if (r) {
+		stage_end(mv, r);
+		return r;
+	}
+	r = stage_end(mv, 0);
+	if (r)
+		goto go_on;
+
+	stage_begin(mv, KVM_CORE_STAGE_QUIESCE);
+	r = stage_end(mv, core_stage_quiesce(mv));
+	if (r)
+		goto go_on;
+
+	stage_begin(mv, KVM_CORE_STAGE_MOVE);
+	r = stage_end(mv, core_stage_move(mv));
+	if (r)
+		goto go_on;
+
+	stage_begin(mv, KVM_CORE_STAGE_COMMIT);
+	if (core_move_late(mv))
+		r = core_move_fail(mv, -ETIMEDOUT, "stopped for longer than %u us",
+				   mv->args->deadline_us);
+	r = stage_end(mv, r);
+	if (r)
+		goto go_on;
+	core_stage_commit(mv);
+	core_gate_leave(mv);
+	return 0;
+
+go_on:
+	core_rings_undo(mv);
+	core_state_go(mv);
+	core_quiesce_undo(mv);
+	core_vcpus_release(mv);
+	core_gate_leave(mv);
+	return r;
+}
+
+/* One target that is set up, and used or destroyed. */
+static int attempt(struct core_move *mv)
+{
+	int r;
+
+	stage_begin(mv, KVM_CORE_STAGE_RECORD);
+	r = stage_end(mv, core_stage_record(mv));
+	if (r)
+		goto out;
+
+	stage_begin(mv, KVM_CORE_STAGE_PREPARE);
+	r = stage_end(mv, core_stage_prepare(mv));
+	if (!r && !(mv->args->flags & KVM_CORE_MOVE_DRY_RUN)) {
+		r = stopped_part(mv);
+		if (!r) {
+			stage_begin(mv, KVM_CORE_STAGE_RETIRE);
+			core_stage_retire(mv);
+			stage_end(mv, 0);
+			goto out;
+		}
+	}
+	core_prepare_undo(mv);
+out:
+	core_pairs_drop(mv);
+	return r;
+}
+
+static int run(struct core_move *mv)
+{
+	int i, r;
+
+	for (i = 0;; i++) {
+		/* Its ioctls have been too many: they wait while it is prepared. */
+		if (i >= OPTIMISTIC && core_gate_take(mv, core_move_timed_out))
+			return core_move_fail(mv, -ETIMEDOUT,
+					      "an ioctl on the VM does not end");
+		r = attempt(mv);
+		core_gate_leave(mv);
+		if (r != CORE_MOVE_AGAIN || core_move_timed_out(mv))
+			break;
+		/* Of an attempt that does not count. */
+		mv->args->reason[0] = '\0';
+	}
+	if (r == CORE_MOVE_AGAIN)
+		r = core_move_fail(mv, -ETIMEDOUT,
+				   "it is being configured all the time");
+	return r;
+}
+
+static int move_thread(void *arg)
+{
+	struct core_move *mv = arg;
+	struct core_vm *vm = mv->vm;
+	struct mem_cgroup *memcg;
+
+	if (!mmget_not_zero(vm->mm)) {
+		mv->error = core_move_fail(mv, -ESRCH, "its process is gone");
+		goto out;
+	}
+	kthread_use_mm(vm->mm);
+	memcg = get_mem_cgroup_from_mm(vm->mm);
+	set_active_memcg(memcg);
+	core_replay_begin(&mv->rp, pid_nr(vm->pid));
+
+	mv->error = run(mv);
+
+	core_replay_end(&mv->rp);
+	set_active_memcg(NULL);
+	mem_cgroup_put(memcg);
+	kthread_unuse_mm(vm->mm);
+	mmput(vm->mm);
+out:
+	/* After this the module may go: nothing of it runs any more here. */
+	kthread_complete_and_exit(&mv->done, 0);
+}
+
+static int run_in_thread(struct core_move *mv)
+{
+	struct task_struct *task;
+
+	task = kthread_run(move_thread, mv, "kvm-move/%d", mv->vm->id);
+	if (IS_ERR(task))
+		return core_move_fail(mv, PTR_ERR(task), "no thread");
+	/* It comes to an end by itself; a long one is no task that hangs. */
+	while (!wait_for_completion_timeout(&mv->done, 30 * HZ))
+		;
+	return mv->error;
+}
+
+/**
+ * core_move - hand a VM over to another instance
+ * @vm: the VM, with a reference
+ * @to: the instance, pinned by the caller
+ * @args: what is wanted; filled in with the result
+ *
+ * Context: process; sleeps for as long as @args allows, a signal does not end
+ * it.
+ * Return: 0; -EALREADY if the VM is there, -EBUSY if it is being handed over,
+ * -EOPNOTSUPP if it cannot be, -ETIMEDOUT, or what failed. With an error the VM
+ * is where it was.
+ */
+int core_move(struct core_vm *vm, struct core_instance *to,
+	      struct kvm_core_move *args)
+{
+	struct core_move *mv;
+	int r;
+
+	mv = kzalloc(sizeof(*mv), GFP_KERNEL);
+	if (!mv)
+		return -ENOMEM;
+	mv->vm = vm;
+	mv->to = to;
+	mv->args = args;
+	mv->began = ktime_get();
+	INIT_LIST_HEAD(&mv->pairs);
+	init_completion(&mv->done);
+	spin_lock_init(&mv->lock);
+	args->deadline_us = args->deadline_us ?: DEADLINE_US;
+	args->timeout_ms = args->timeout_ms ?: TIMEOUT_MS;
+	args->pid = pid_vnr(vm->pid);
+
+	if (!mutex_trylock(&vm->moving)) {
+		r = core_move_fail(mv, -EBUSY, "it is being moved already");
+		goto out;
+	}
+	/* Only a handoff changes it. */
+	mv->from = core_vm_pin(vm);
+	if (mv->from)
+		strscpy(args->from, mv->from->inst->name, sizeof(args->from));
+	if (!mv->from)
+		r = core_move_fail(mv, -ESRCH, "its descriptors are closed");
+	else if (mv->from == to)
+		r = core_move_fail(mv, -EALREADY, "it is there");
+	else if (READ_ONCE(mv->from->state) != CORE_LIVE)
+		r = core_move_fail(mv, -EIO, "%s has failed",
+				   mv->from->inst->name);
+	else
+		r = run_in_thread(mv);
+	if (mv->from)
+		core_put(mv->from);
+	mutex_unlock(&vm->moving);
+	if (r && r != -EALREADY)
+		pr_warn("VM %d (%s, pid %d) stays on %s: stage %s: %s (error %d)\n",
+			vm->id, vm->comm, pid_nr(vm->pid), args->from,
+			stage_names[args->stage], args->reason, r);
+out:
+	args->error = -r;
+	kfree(mv);
+	return r;
+}

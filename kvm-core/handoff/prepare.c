@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Stage prepare: the VM is made anew on the target, from the record.
+ */
+#define pr_fmt(fmt) "kvm-core: " fmt
+
+#include <linux/file.h>
+#include <linux/kvm.h>
+#include <linux/module.h>
+#include <linux/sched.h>
+
+#include "core.h"
+#include "private.h"
+
+/**
+ * core_replay_phase - replay what a descriptor was told
+ * @mv: the handoff
+ * @cf: the descriptor
+ * @target: the object to set up
+ * @phase: of the entries
+ *
+ * Context: the handoff's thread, replaying; sleeps.
+ * Return: 0 or an error, and core_move_fail() was told.
+ */
+int core_replay_phase(struct core_move *mv, struct core_file *cf,
+		      struct file *target, enum core_phase phase)
+{
+	struct core_entry *e;
+	long r = 0;
+
+	mutex_lock(&cf->rec.lock);
+	list_for_each_entry(e, &cf->rec.entries, link) {
+		if (e->phase != phase)
+			continue;
+		r = core_replay_entry(&mv->rp, target, e);
+		if (r < 0) {
+			core_move_fail(mv, r, "the target refuses ioctl %#x",
+				       e->cmd);
+			break;
+		}
+		r = 0;
+		cond_resched();
+	}
+	mutex_unlock(&cf->rec.lock);
+	return r;
+}
+
+static int make_vm(struct core_move *mv, struct core_pair *first)
+{
+	struct core_file *cf;
+	struct core_pair *p;
+	long r;
+
+	for_each_vcpu(cf, p, mv) {
+		mv->rp.pages = cf->vcpu->pages;
+		break;
+	}
+	mv->rp.fd = core_file_of(first->file)->id;
+	mv->rp.made = NULL;
+	r = mv->to->fops->unlocked_ioctl(NULL, KVM_CREATE_VM, 0);
+	mv->rp.pages = NULL;
+	first->target = mv->rp.made;
+	mv->rp.made = NULL;
+	if (r < 0)
+		return core_move_fail(mv, r, "KVM_CREATE_VM");
+	mv->vm_target = first->target;
+	return 0;
+}
+
+static int make_file(struct core_move *mv, struct core_pair *p,
+		     struct file *from, unsigned int cmd, unsigned long arg)
+{
+	struct file *file;
+
+	file = core_replay_make(&mv->rp, from, cmd, arg);
+	if (IS_ERR(file))
+		return core_move_fail(mv, PTR_ERR(file),
+				      "the target refuses ioctl %#x", cmd);
+	p->target = file;
+	return 0;
+}
+
+static struct file *vcpu_target(struct core_move *mv, int id)
+{
+	struct core_file *cf;
+	struct core_pair *p;
+
+	for_each_vcpu(cf, p, mv)
+		if (cf->id == id)
+			return p->target;
+	return NULL;
+}
+
+static int make_other(struct core_move *mv, struct core_pair *p)
+{
+	struct core_file *cf = core_file_of(p->file);
+	struct kvm_create_device vfio = { .type = KVM_DEV_TYPE_VFIO };
+	struct file *vcpu;
+
+	switch (cf->kind) {
+	case CORE_FILE_DEVICE:
+		return make_file(mv, p, mv->vm_target, KVM_CREATE_DEVICE,
+				 (unsigned long)&vfio);
+	case CORE_FILE_VM_STATS:
+		return make_file(mv, p, mv->vm_target, KVM_GET_STATS_FD, 0);
+	case CORE_FILE_VCPU_STATS:
+		vcpu = vcpu_target(mv, cf->id);
+		if (!vcpu)
+			return core_move_fail(mv, -EOPNOTSUPP,
+					      "statistics of a closed vCPU");
+		return make_file(mv, p, vcpu, KVM_GET_STATS_FD, 0);
+	default:
+		return 0;
+	}
+}
+
+static int make_target(struct core_move *mv)
+{
+	struct core_pair *p, *first;
+	struct core_file *vm, *cf;
+	enum core_phase phase;
+	int r;
+
+	first = list_first_entry(&mv->pairs, struct core_pair, link);
+	vm = core_file_of(first->file);
+	r = make_vm(mv, first);
+	for (phase = 0; !r && phase < CORE_PHASE_VCPU; phase++)
+		r = core_replay_phase(mv, vm, mv->vm_target, phase);
+	if (r)
+		return r;
+
+	for_each_vcpu(cf, p, mv) {
+		mv->rp.pages = cf->vcpu->pages;
+		r = make_file(mv, p, mv->vm_target, KVM_CREATE_VCPU, cf->id);
+		mv->rp.pages = NULL;
+		if (r)
+			return r;
+		cf->vcpu->target = p->target;
+	}
+	for (; !r && phase < CORE_PHASE_DEVICE; phase++) {
+		r = core_replay_phase(mv, vm, mv->vm_target, phase);
+		for_each_vcpu(cf, p, mv)
+			if (!r)
+				r = core_replay_phase(mv, cf, p->target, phase);
+	}
+	list_for_each_entry(p, &mv->pairs, link)
+		if (!r)
+			r = make_other(mv, p);
+	return r;
+}
+
+/**
+ * core_targets_drop - close the descriptors of a handoff's own
+ * @mv: the handoff
+ *
+ * What is behind the targets, or after commit was behind the originals, is
+ * destroyed.
+ *
+ * Context: the handoff's thread; sleeps.
+ */
+void core_targets_drop(struct core_move *mv)
+{
+	struct core_pair *p;
+
+	list_for_each_entry_reverse(p, &mv->pairs, link) {
+		struct core_file *cf = core_file_of(p->file);
+
+		if (cf->vcpu)
+			cf->vcpu->target = NULL;
+		if (p->target)
+			__fput_sync(p->target);
+		p->target = NULL;
+	}
+	mv->vm_target = NULL;
+}
+
+/**
+ * core_stage_prepare - make the VM anew on the target
+ * @mv: the handoff, after core_stage_record()
+ *
+ * Context: the handoff's thread, replaying; sleeps.
+ * Return: 0 or an error, and core_move_fail() was told.
+ */
+int core_stage_prepare(struct core_move *mv)
+{
+	int r;
+
+	r = make_target(mv);
+	if (r)
+		return r;
+	r = core_state_prepare(mv);
+	if (!r)
+		r = core_pi_prepare(mv);
+	if (r)
+		return r;
+	return core_populate(mv);
+}
+
+/**
+ * core_prepare_undo - undo core_stage_prepare(), complete or not
+ * @mv: the handoff
+ *
+ * Context: the handoff's thread; sleeps.
+ */
+void core_prepare_undo(struct core_move *mv)
+{
+	if (mv->vm_target)
+		core_unpin(mv, mv->vm_target);
+	core_state_free(mv);
+	core_targets_drop(mv);
+}

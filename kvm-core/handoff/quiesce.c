@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Stage quiesce: the source's irqfds stop listening, and signals stay in the
+ * eventfds' counters.
+ */
+#define pr_fmt(fmt) "kvm-core: " fmt
+
+#include <linux/eventfd.h>
+#include <linux/file.h>
+#include <linux/fs.h>
+#include <linux/uio.h>
+
+#include "core.h"
+#include "private.h"
+
+/* Empties an eventfd's counter; a signal that is on its way is waited for. */
+static u64 read_eventfd(struct file *file)
+{
+	struct kiocb kiocb;
+	struct iov_iter iter;
+	struct kvec vec;
+	u64 n = 0;
+
+	vec.iov_base = &n;
+	vec.iov_len = sizeof(n);
+	init_sync_kiocb(&kiocb, file);
+	kiocb.ki_flags |= IOCB_NOWAIT;
+	iov_iter_kvec(&iter, ITER_DEST, &vec, 1, sizeof(n));
+	return call_read_iter(file, &kiocb, &iter) == sizeof(n) ? n : 0;
+}
+
+static void signal_eventfd(struct file *file, u64 n)
+{
+	struct eventfd_ctx *ctx = eventfd_ctx_fileget(file);
+
+	if (WARN_ON_ONCE(IS_ERR(ctx)))
+		return;
+	eventfd_signal(ctx, n);
+	eventfd_ctx_put(ctx);
+}
+
+/*
+ * Taking a counter's lock, to read it, waits for a signal that still found the
+ * irqfd listening. What the record has for the VM does not grow: the gate is held.
+ */
+static void take_signals(struct core_move *mv)
+{
+	struct core_file *vm = core_file_of(mv->vm_file);
+	struct core_entry *e;
+	struct file *file;
+
+	mutex_lock(&vm->rec.lock);
+	list_for_each_entry(e, &vm->rec.entries, link) {
+		file = e->efd ? core_eventfd_get(e->efd) : NULL;
+		if (!file)
+			continue;
+		e->efd->signalled += read_eventfd(file);
+		fput(file);
+	}
+	mutex_unlock(&vm->rec.lock);
+}
+
+/**
+ * core_signals_give - signals that came while no instance listened
+ * @mv: the handoff; an instance listens
+ *
+ * Context: the handoff's thread; sleeps.
+ */
+void core_signals_give(struct core_move *mv)
+{
+	struct core_file *vm = core_file_of(mv->vm_file);
+	struct core_entry *e;
+	struct file *file;
+	u64 n;
+
+	mutex_lock(&vm->rec.lock);
+	list_for_each_entry(e, &vm->rec.entries, link) {
+		file = e->efd ? core_eventfd_get(e->efd) : NULL;
+		if (!file)
+			continue;
+		/* What came meanwhile found nobody who listened. */
+		n = e->efd->signalled + read_eventfd(file);
+		e->efd->signalled = 0;
+		if (n)
+			signal_eventfd(file, n);
+		fput(file);
+	}
+	mutex_unlock(&vm->rec.lock);
+}
+
+/**
+ * core_stage_quiesce - the source's irqfds stop listening
+ * @mv: the handoff; the VM stands still
+ *
+ * Context: the handoff's thread, replaying; sleeps.
+ * Return: 0 or an error, and core_move_fail() was told.
+ */
+int core_stage_quiesce(struct core_move *mv)
+{
+	const struct kvm_core_ops *ops = mv->from->inst->ops;
+
+	ops->vm_hold(mv->vm_file->private_data, true);
+	mv->held = true;
+	take_signals(mv);
+	ops->vm_flush(mv->vm_file->private_data);
+	/* One of the target's that was signalled while it was made. */
+	mv->to->inst->ops->vm_flush(mv->vm_target->private_data);
+	return core_dirty_take(mv);
+}
+
+/**
+ * core_quiesce_undo - undo core_stage_quiesce(), if it was done
+ * @mv: the handoff
+ *
+ * Context: the handoff's thread; sleeps.
+ */
+void core_quiesce_undo(struct core_move *mv)
+{
+	if (!mv->held)
+		return;
+	mv->from->inst->ops->vm_hold(mv->vm_file->private_data, false);
+	mv->held = false;
+	core_signals_give(mv);
+}
