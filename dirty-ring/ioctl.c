@@ -46,7 +46,7 @@ static long ring_setting(struct ring *ring, unsigned int cmd, unsigned long arg)
 }
 
 /**
- * dirty_ring_ioctl - all of them but DIRTY_RING_RESET, which needs the instance
+ * dirty_ring_ioctl - all of them but DIRTY_RING_RESET and DIRTY_RING_TAKE
  * @hot: the vCPU's ring
  * @cmd: the ioctl
  * @arg: its argument
@@ -59,8 +59,6 @@ long dirty_ring_ioctl(struct dirty_ring *hot, unsigned int cmd, unsigned long ar
 	struct ring *ring = ring_of(hot);
 	long r;
 
-	if (cmd == DIRTY_RING_TAKE)
-		return arg > INT_MAX ? -EBADF : ring_take(ring, arg);
 	if (mutex_lock_interruptible(&ring->mutex))
 		return -EINTR;
 	r = ring_setting(ring, cmd, arg);

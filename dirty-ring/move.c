@@ -4,7 +4,6 @@
  */
 #include <linux/errno.h>
 #include <linux/export.h>
-#include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/minmax.h>
 
@@ -222,28 +221,25 @@ static int ring_take_locked(struct ring *from, struct ring *to)
 }
 
 /**
- * ring_take - take the ring of the vCPU behind a descriptor
- * @to: the ring of the vCPU that takes
- * @fd: a vCPU's descriptor
+ * dirty_ring_take - DIRTY_RING_TAKE: take the ring of the vCPU behind a descriptor
+ * @ring: of the vCPU that takes
+ * @file: a vCPU's descriptor, held by the caller
  *
  * Context: process; sleeps. No lock held.
  * Return: as dirty_ring_move(); -EBUSY too if one of the vCPUs is in an ioctl,
- * -EBADF if there is no such descriptor, -EINVAL if it is no vCPU's with a ring.
+ * -EINVAL if it is no vCPU's with a ring.
  */
-int ring_take(struct ring *to, int fd)
+int dirty_ring_take(struct dirty_ring *ring, const struct file *file)
 {
-	struct fd f = fdget(fd);
 	struct ring *from;
 	int r = -EINVAL;
 
-	if (!f.file)
-		return -EBADF;
 	mutex_lock(&rings_lock);
 	/* A descriptor for reading alone (of statistics) must not change anything. */
-	from = f.file->f_mode & FMODE_WRITE ? ring_find(f.file->private_data) : NULL;
+	from = file->f_mode & FMODE_WRITE ? ring_find(file->private_data) : NULL;
 	if (from)
-		r = ring_take_locked(from, to);
+		r = ring_take_locked(from, ring_of(ring));
 	mutex_unlock(&rings_lock);
-	fdput(f);
 	return r;
 }
+EXPORT_SYMBOL_GPL(dirty_ring_take);

@@ -159,6 +159,5 @@ int ring_stats_fd(struct ring *ring);
 
 /* move.c */
 void ring_pin_mapping(struct ring *ring);
-int ring_take(struct ring *to, int fd);
 
 #endif

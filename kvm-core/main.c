@@ -18,9 +18,6 @@ MODULE_PARM_DESC(entry_checks,
 		 "check before every VM entry that save area, current VMCS, ASID and VPID are this CPU's and this VM's alone");
 
 const struct core_above core_above = {
-	.replaying = kvm_core_replaying,
-	.replay_fd = kvm_core_replay_fd,
-	.replay_made = kvm_core_replay_made,
 	.park = core_move_park,
 	.dirty_get = core_dirty_get,
 	.dirty_clear = core_dirty_clear,

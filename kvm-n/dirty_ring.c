@@ -241,10 +241,15 @@ long kvm_relay_dirty_ring_ioctl(struct kvm_vcpu *vcpu, unsigned int cmd,
 				unsigned long arg)
 {
 	unsigned int count = 0;
+	struct file *file;
 	int r;
 
 	if (!vcpu->kvm->dirty_ring_size)
 		return -EINVAL;
+	/* The descriptor was looked up by kvm-core, which keeps its VM from moving. */
+	if (cmd == DIRTY_RING_TAKE)
+		return kvm_core_arg_file(arg, &file) && file ?
+		       dirty_ring_take(ring_of(&vcpu->dirty_ring), file) : -EBADF;
 	if (cmd != DIRTY_RING_RESET)
 		return dirty_ring_ioctl(ring_of(&vcpu->dirty_ring), cmd, arg);
 	if (arg)

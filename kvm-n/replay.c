@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Functions of the host that an instance calls, for a task that replays ioctls
- * for kvm-core (kvm-core/handoff/replay.c): user memory is then the kernel's, and
- * descriptors are kvm-core's. For all other tasks they do what they always do.
+ * Functions of the host that an instance calls, for a task that calls ioctls with
+ * what kvm-core has for it (kvm-core/file/mark.c): the argument is then in the
+ * kernel, and descriptors are kvm-core's. For all other tasks they do what they
+ * always do.
  */
 #include <linux/eventfd.h>
 #include <linux/file.h>
@@ -38,15 +39,16 @@ WRAP(kobject_uevent_env);
 REAL(kobject_uevent_env);
 
 /* No address of userspace; the second question is asked of no one else. */
-static bool of_kernel(const void __user *p)
+static bool of_kernel(const void __user *p, size_t n, bool write)
 {
-	return unlikely((__force long)p < 0) && kvm_core_replaying();
+	return unlikely((__force long)p < 0) &&
+	       kvm_core_arg((const void __force *)p, n, write);
 }
 
 unsigned long __wrap__copy_from_user(void *to, const void __user *from,
 				     unsigned long n)
 {
-	if (!of_kernel(from))
+	if (!of_kernel(from, n, false))
 		return __real__copy_from_user(to, from, n);
 	memcpy(to, (const void __force *)from, n);
 	return 0;
@@ -55,14 +57,14 @@ unsigned long __wrap__copy_from_user(void *to, const void __user *from,
 unsigned long __wrap__copy_to_user(void __user *to, const void *from,
 				   unsigned long n)
 {
-	if (!of_kernel(to))
+	if (!of_kernel(to, n, true))
 		return __real__copy_to_user(to, from, n);
 	memcpy((void __force *)to, from, n);
 	return 0;
 }
 
 /**
- * kvm_relay_clear_user - clear_user(), of kernel memory for a task that replays
+ * kvm_relay_clear_user - clear_user(), of kernel memory where kvm-core gave some
  * @to: where
  * @n: bytes
  *
@@ -71,7 +73,7 @@ unsigned long __wrap__copy_to_user(void __user *to, const void *from,
  */
 unsigned long kvm_relay_clear_user(void __user *to, unsigned long n)
 {
-	if (!of_kernel(to))
+	if (!of_kernel(to, n, true))
 		return clear_user(to, n);
 	memset((void __force *)to, 0, n);
 	return 0;
@@ -81,7 +83,7 @@ void *__wrap_memdup_user(const void __user *src, size_t len)
 {
 	void *p;
 
-	if (!of_kernel(src))
+	if (!of_kernel(src, len, false))
 		return __real_memdup_user(src, len);
 	p = kmemdup((const void __force *)src, len, GFP_KERNEL_ACCOUNT);
 	return p ?: ERR_PTR(-ENOMEM);
@@ -91,7 +93,7 @@ void *__wrap_vmemdup_user(const void __user *src, size_t len)
 {
 	void *p;
 
-	if (!of_kernel(src))
+	if (!of_kernel(src, len, false))
 		return __real_vmemdup_user(src, len);
 	p = kvmalloc(len, GFP_KERNEL_ACCOUNT);
 	if (!p)
@@ -103,18 +105,19 @@ void *__wrap_vmemdup_user(const void __user *src, size_t len)
 /* Held by kvm-core meanwhile, so there is nothing for fdput() to do. */
 unsigned long __wrap___fdget(unsigned int fd)
 {
-	if (!kvm_core_replaying())
+	struct file *file;
+
+	if (!kvm_core_arg_file(fd, &file))
 		return __real___fdget(fd);
-	return (unsigned long)kvm_core_replay_file(fd);
+	return (unsigned long)file;
 }
 
 struct file *__wrap_fget(unsigned int fd)
 {
 	struct file *file;
 
-	if (!kvm_core_replaying())
+	if (!kvm_core_arg_file(fd, &file))
 		return __real_fget(fd);
-	file = kvm_core_replay_file(fd);
 	return file ? get_file(file) : NULL;
 }
 
@@ -122,9 +125,8 @@ struct eventfd_ctx *__wrap_eventfd_ctx_fdget(int fd)
 {
 	struct file *file;
 
-	if (!kvm_core_replaying())
+	if (!kvm_core_arg_file(fd, &file))
 		return __real_eventfd_ctx_fdget(fd);
-	file = kvm_core_replay_file(fd);
 	return file ? eventfd_ctx_fileget(file) : ERR_PTR(-EBADF);
 }
 
@@ -143,10 +145,12 @@ void __wrap_put_unused_fd(unsigned int fd)
 
 void __wrap_fd_install(unsigned int fd, struct file *file)
 {
-	if (kvm_core_replaying())
+	if (kvm_core_replaying()) {
 		kvm_core_replay_made(file);
-	else
-		__real_fd_install(fd, file);
+		return;
+	}
+	kvm_core_file_number(file, fd);
+	__real_fd_install(fd, file);
 }
 
 /* A VM that changes its KVM is neither created nor destroyed. */

@@ -108,6 +108,7 @@ long dirty_ring_ioctl(struct dirty_ring *ring, unsigned int cmd,
 /* move.c */
 int dirty_ring_move(const void *from_vcpu, const void *to_vcpu);
 int dirty_ring_move_vm(const void *from_vm, const void *to_vm);
+int dirty_ring_take(struct dirty_ring *ring, const struct file *file);
 
 /**
  * dirty_ring_push - note that a page was written

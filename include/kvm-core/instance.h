@@ -16,7 +16,7 @@
 #include <linux/types.h>
 #include <linux/percpu-defs.h>
 
-#define KVM_CORE_ABI 4
+#define KVM_CORE_ABI 5
 
 /* Instances have numbers of 1 to KVM_CORE_MAX_NUMBER. */
 #define KVM_CORE_MAX_NUMBER 99
@@ -224,13 +224,15 @@ struct file *kvm_core_getfile(struct kvm_core_instance *inst, const char *name,
 			      const struct file_operations *fops, void *priv,
 			      int flags, const void *vm);
 const struct file_operations *kvm_core_file_fops(const struct file *file);
+void kvm_core_file_number(const struct file *file, int fd);
 void kvm_core_count_vm(bool created, bool destroyed,
 		       unsigned long long *created_out,
 		       unsigned long long *active_out);
 
-/* A task that calls ioctls for kvm-core: replay.c */
+/* A task that calls ioctls for kvm-core: mark.c */
 bool kvm_core_replaying(void);
-struct file *kvm_core_replay_file(unsigned int fd);
+bool kvm_core_arg(const void *at, size_t len, bool write);
+bool kvm_core_arg_file(unsigned int fd, struct file **file);
 int kvm_core_replay_fd(void);
 void kvm_core_replay_made(struct file *file);
 int kvm_core_owner_pid(void);

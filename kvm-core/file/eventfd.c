@@ -16,6 +16,48 @@
 /* Its own, so that a record can wait for what may still look at it. */
 static struct workqueue_struct *closed_wq;
 
+/* What an eventfd's file has; written once, always with the same. */
+static const struct file_operations *eventfd_fops;
+
+/**
+ * core_eventfd_ctx - the context of an eventfd
+ * @file: any file, held
+ *
+ * Context: process.
+ * Return: the context, with a reference for eventfd_ctx_put(), or an ERR_PTR(), which
+ * is -EINVAL when @file is no eventfd.
+ */
+struct eventfd_ctx *core_eventfd_ctx(struct file *file)
+{
+	struct eventfd_ctx *ctx = eventfd_ctx_fileget(file);
+
+	if (IS_ERR(ctx))
+		return ctx;
+	if (WARN_ON_ONCE(file->private_data != ctx)) {
+		eventfd_ctx_put(ctx);
+		return ERR_PTR(-EINVAL);
+	}
+	WRITE_ONCE(eventfd_fops, file->f_op);
+	return ctx;
+}
+
+/**
+ * core_eventfd_stand_in - a file for an eventfd that the VMM may have closed
+ * @file: filled in; good for eventfd_ctx_fileget(), and not to be kept
+ * @ctx: from core_eventfd_ctx(), still held
+ *
+ * KVM keeps the context and not the file, and there is no other way than by a file to
+ * get a further reference on a context.
+ *
+ * Context: any.
+ */
+void core_eventfd_stand_in(struct file *file, struct eventfd_ctx *ctx)
+{
+	memset(file, 0, sizeof(*file));
+	file->f_op = READ_ONCE(eventfd_fops);
+	file->private_data = ctx;
+}
+
 static void efd_release(struct kref *kref)
 {
 	struct core_eventfd *efd = container_of(kref, struct core_eventfd, kref);
@@ -62,7 +104,7 @@ static void on_poll(struct file *file, wait_queue_head_t *wqh, poll_table *table
  */
 struct core_eventfd *core_eventfd_alloc(struct file *file)
 {
-	struct eventfd_ctx *ctx = eventfd_ctx_fileget(file);
+	struct eventfd_ctx *ctx = core_eventfd_ctx(file);
 	struct core_eventfd *efd;
 
 	if (IS_ERR(ctx))
@@ -114,6 +156,22 @@ struct file *core_eventfd_get(struct core_eventfd *efd)
 		file = efd->file;
 	spin_unlock_irq(&efd->wqh->lock);
 	return file;
+}
+
+/**
+ * core_eventfd_closed - the eventfd's end was told, to KVM before
+ * @efd: after core_eventfd_watch(); the lock of the record is held
+ *
+ * Context: process.
+ */
+bool core_eventfd_closed(struct core_eventfd *efd)
+{
+	bool closed;
+
+	spin_lock_irq(&efd->wqh->lock);
+	closed = efd->closed;
+	spin_unlock_irq(&efd->wqh->lock);
+	return closed;
 }
 
 /**

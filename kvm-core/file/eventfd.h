@@ -31,6 +31,7 @@ struct file;
  * @entry:	the entry in there, NULL when it is gone; under core_record.lock
  * @signalled:	signals that a handoff took out of the counter while no instance
  *		listens
+ * @held:	a handoff has the file, with a reference: it is not closed meanwhile
  */
 struct core_eventfd {
 	struct kref kref;
@@ -44,12 +45,17 @@ struct core_eventfd {
 	struct core_record *rec;
 	struct core_entry *entry;
 	u64 signalled;
+	struct file *held;
 };
+
+struct eventfd_ctx *core_eventfd_ctx(struct file *file);
+void core_eventfd_stand_in(struct file *file, struct eventfd_ctx *ctx);
 
 struct core_eventfd *core_eventfd_alloc(struct file *file);
 void core_eventfd_watch(struct core_eventfd *efd, struct core_record *rec,
 			struct core_entry *e);
 struct file *core_eventfd_get(struct core_eventfd *efd);
+bool core_eventfd_closed(struct core_eventfd *efd);
 void core_eventfd_free(struct core_eventfd *efd);
 void core_eventfd_flush(void);
 

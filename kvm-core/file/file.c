@@ -60,53 +60,6 @@ static inline bool core_file_dead(const struct core_file *cf)
 	return unlikely(READ_ONCE(cf->ci->state) == CORE_FAILED);
 }
 
-/* What userspace says of a line stays true on another instance. */
-static void note_line(struct core_vm *vm, const struct kvm_irq_level __user *arg)
-{
-	struct kvm_irq_level line;
-
-	if (copy_from_user(&line, arg, sizeof(line)) || line.irq >= CORE_LINES)
-		return;
-	if (line.level)
-		set_bit(line.irq, vm->lines);
-	else
-		clear_bit(line.irq, vm->lines);
-}
-
-/* After an ioctl on a VM that went well. */
-static long vm_ioctl_done(struct core_file *cf, unsigned int cmd,
-			  unsigned long arg, long r)
-{
-	struct core_vm *vm = cf->vm;
-	void __user *argp = (void __user *)arg;
-
-	switch (cmd) {
-	case KVM_IRQ_LINE:
-	case KVM_IRQ_LINE_STATUS:
-		note_line(vm, argp);
-		break;
-	case KVM_GET_DIRTY_LOG:
-		return core_above.dirty_get(cf, argp);
-	case KVM_CLEAR_DIRTY_LOG:
-		return core_above.dirty_clear(vm, argp);
-	case KVM_SET_USER_MEMORY_REGION:
-		return core_above.dirty_region(vm, argp);
-	}
-	return r;
-}
-
-/* For the name that KVM gives the VM's statistics. */
-static void note_fd(int fd)
-{
-	struct file *file = fget(fd);
-
-	if (!file)
-		return;
-	if (core_is_file(file) && core_file_of(file)->kind == CORE_FILE_VM)
-		core_file_of(file)->id = fd;
-	fput(file);
-}
-
 /*
  * The vCPU whose ring is taken is another VM's as a rule, and that one must not be
  * handed over meanwhile: the ring that its old vCPU has is not its own any more.
@@ -124,7 +77,7 @@ static long take_ring(struct core_file *cf, struct file *file, unsigned long arg
 	if (gate && !down_read_trylock(gate)) {
 		r = -EBUSY;
 	} else {
-		r = cf->inner->unlocked_ioctl(file, DIRTY_RING_TAKE, arg);
+		r = core_call_file(cf, file, DIRTY_RING_TAKE, other);
 		if (gate)
 			up_read(gate);
 	}
@@ -144,7 +97,6 @@ static long take_ring(struct core_file *cf, struct file *file, unsigned long arg
 long core_file_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {
 	struct core_file *cf = core_file_of(file);
-	struct core_entry *e;
 	long r;
 
 	if (cf->kind == CORE_FILE_VM && cmd == KVM_CORE_VM_MOVE)
@@ -158,25 +110,23 @@ long core_file_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 		r = take_ring(cf, file, arg);
 	} else if (!cf->vm) {
 		r = cf->inner->unlocked_ioctl(file, cmd, arg);
-		if (cf->kind == CORE_FILE_DEV && cmd == KVM_CREATE_VM && r >= 0)
-			note_fd(r);
 	} else {
-		e = core_record_begin(cf, cmd, arg);
-		if (IS_ERR(e)) {
-			r = PTR_ERR(e);
-		} else {
-			r = cf->inner->unlocked_ioctl(file, cmd, arg);
-			core_record_end(cf, cmd, e, r);
-			if (r >= 0 && cf->kind == CORE_FILE_VM)
-				r = vm_ioctl_done(cf, cmd, arg, r);
-		}
+		r = core_call(cf, file, cmd, arg);
 	}
 	up_read(cf->gate);
 	return r;
 }
 
-static long core_file_compat_ioctl(struct file *file, unsigned int cmd,
-				   unsigned long arg)
+/**
+ * core_file_compat_ioctl - core_file_ioctl() of a 32-bit process
+ * @file: the descriptor's
+ * @cmd: the ioctl
+ * @arg: its argument
+ *
+ * Context: process; sleeps.
+ * Return: as core_file_ioctl().
+ */
+long core_file_compat_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {
 	struct core_file *cf = core_file_of(file);
 	long r;
@@ -185,6 +135,8 @@ static long core_file_compat_ioctl(struct file *file, unsigned int cmd,
 		return -EINTR;
 	if (core_file_dead(cf))
 		r = -EIO;
+	else if (cf->vcpu && cmd == DIRTY_RING_TAKE)
+		r = take_ring(cf, file, arg);
 	else
 		r = cf->inner->compat_ioctl(file, cmd, arg);
 	if (r >= 0 && cf->vm)
@@ -516,7 +468,7 @@ struct file *kvm_core_getfile(struct kvm_core_instance *inst, const char *name,
 			cf->fops.compat_ioctl = core_vcpu_compat_ioctl;
 	}
 	/* The target of a handoff is not yet anybody's VM. */
-	if (!core_above.replaying()) {
+	if (!kvm_core_replaying()) {
 		r = core_file_join(cf, vm);
 		if (r)
 			goto err_free;
@@ -569,12 +521,12 @@ int kvm_core_getfd(struct kvm_core_instance *inst, const char *name,
 	struct file *file;
 	int fd;
 
-	fd = core_above.replay_fd();
+	fd = kvm_core_replay_fd();
 	if (fd >= 0) {
 		file = kvm_core_getfile(inst, name, fops, priv, flags, vm);
 		if (IS_ERR(file))
 			return PTR_ERR(file);
-		core_above.replay_made(file);
+		kvm_core_replay_made(file);
 		return fd;
 	}
 
@@ -592,6 +544,22 @@ int kvm_core_getfd(struct kvm_core_instance *inst, const char *name,
 EXPORT_SYMBOL_GPL(kvm_core_getfd);
 
 /**
+ * kvm_core_file_number - a file is about to get its descriptor
+ * @file: any file, that only the caller knows
+ * @fd: the descriptor
+ *
+ * Of a VM: for the name that KVM gives its statistics.
+ *
+ * Context: process.
+ */
+void kvm_core_file_number(const struct file *file, int fd)
+{
+	if (core_is_file(file) && core_file_of(file)->kind == CORE_FILE_VM)
+		core_file_of(file)->id = fd;
+}
+EXPORT_SYMBOL_GPL(kvm_core_file_number);
+
+/**
  * kvm_core_count_vm - count a VM for the uevents of /dev/kvm
  * @created: one more
  * @destroyed: one less
@@ -605,7 +573,7 @@ void kvm_core_count_vm(bool created, bool destroyed,
 		       unsigned long long *active_out)
 {
 	spin_lock(&count_lock);
-	if (core_above.replaying()) {
+	if (kvm_core_replaying()) {
 		/* One more or less on an instance, not on the host. */
 	} else if (created) {
 		count_created++;

@@ -24,6 +24,7 @@
 #include <kvm-core/instance.h>
 
 #include "eventfd.h"
+#include "mark.h"
 #include "record.h"
 
 struct core_carry;
@@ -188,9 +189,6 @@ struct core_vm {
 
 /**
  * struct core_above - what descriptors need of the wings above this one
- * @replaying:	is the current task calling for kvm-core
- * @replay_fd:	see kvm_core_replay_fd()
- * @replay_made: see kvm_core_replay_made()
  * @park:	a vCPU's thread waits for the end of the handoff
  * @dirty_get:	the VMM has fetched dirty pages
  * @dirty_clear: the VMM has said that it knows of dirty pages
@@ -202,15 +200,11 @@ struct core_vm {
  * @vm_add:	a VM is to be shown to the operator; owns it from then on
  */
 struct core_above {
-	bool (*replaying)(void);
-	int (*replay_fd)(void);
-	void (*replay_made)(struct file *file);
 	bool (*park)(struct core_file *cf);
-	long (*dirty_get)(struct core_file *cf, struct kvm_dirty_log __user *arg);
-	long (*dirty_clear)(struct core_vm *vm,
-			    struct kvm_clear_dirty_log __user *arg);
-	long (*dirty_region)(struct core_vm *vm,
-			     const struct kvm_userspace_memory_region __user *arg);
+	long (*dirty_get)(struct core_file *cf, const struct kvm_dirty_log *log);
+	long (*dirty_clear)(struct core_vm *vm, const struct kvm_clear_dirty_log *log);
+	void (*dirty_region)(struct core_vm *vm,
+			     const struct kvm_userspace_memory_region *slot);
 	void (*dirty_free)(struct core_vm *vm);
 	long (*pi_take)(struct file *file, struct core_file *to, unsigned long fd);
 	void (*pi_end)(void *pi);
@@ -265,11 +259,20 @@ void core_vm_switch(struct core_vm *vm, struct core_instance *ci,
 /* file.c */
 int core_file_open(struct core_instance *ci, struct file *file);
 long core_file_ioctl(struct file *file, unsigned int cmd, unsigned long arg);
+long core_file_compat_ioctl(struct file *file, unsigned int cmd, unsigned long arg);
 bool core_is_file(const struct file *file);
 struct core_file *core_file_of(const struct file *file);
 void core_file_swap(struct file *a, struct file *b);
 void core_file_dev_switch(struct core_instance *from, struct core_instance *to,
 			  const struct mm_struct *mm);
+
+/* call.c */
+long core_call(struct core_file *cf, struct file *file, unsigned int cmd,
+	       unsigned long arg);
+long core_call_entry(struct core_mark *mark, struct file *file,
+		     struct core_entry *e);
+long core_call_file(struct core_file *cf, struct file *file, unsigned int cmd,
+		    struct file *named);
 
 /* vcpu.c */
 struct core_vcpu *core_vcpu_alloc(void);

@@ -216,16 +216,17 @@ void core_record_init(struct core_record *rec)
 
 static void entry_free(struct core_entry *e)
 {
-	bool watched;
 	int i;
 
 	if (IS_ERR_OR_NULL(e))
 		return;
-	watched = e->efd && e->efd->entry;
 	core_eventfd_free(e->efd);
-	for (i = 0; i < ARRAY_SIZE(e->file); i++)
-		if (e->file[i] && !(i == 0 && watched))
+	for (i = 0; i < ARRAY_SIZE(e->file); i++) {
+		if (e->file[i])
 			fput(e->file[i]);
+		if (e->ctx[i])
+			eventfd_ctx_put(e->ctx[i]);
+	}
 	kvfree(e);
 }
 
@@ -319,8 +320,8 @@ static struct core_entry *entry_copy(const void __user *arg, size_t len)
 }
 
 /*
- * A head and the elements that it counts in its 32 bits at @count. NULL when
- * there are more than KVM takes.
+ * A head and the elements that it counts in its 32 bits at @count. When there are more
+ * than KVM takes, the head alone: KVM looks at it first.
  */
 static struct core_entry *entry_copy_array(const void __user *arg, size_t head,
 					   size_t count, size_t size, u32 max)
@@ -330,16 +331,16 @@ static struct core_entry *entry_copy_array(const void __user *arg, size_t head,
 
 	if (get_user(n, (const u32 __user *)(arg + count)))
 		return ERR_PTR(-EFAULT);
-	if (n > max)
-		return NULL;
-	e = entry_copy(arg, head + n * size);
-	if (!IS_ERR(e))
-		/* It may have grown meanwhile. */
-		*(u32 *)(e->data + count) = n;
+	e = entry_copy(arg, head + (n > max ? 0 : n * size));
+	if (IS_ERR(e))
+		return e;
+	/* It may have another value meanwhile. */
+	*(u32 *)(e->data + count) = n;
+	e->partial = n > max;
 	return e;
 }
 
-/* The bitmaps follow the structure; replay.c sets the pointers. */
+/* The bitmaps follow the structure. */
 static struct core_entry *copy_msr_filter(const void __user *arg)
 {
 	struct kvm_msr_filter *f;
@@ -352,9 +353,10 @@ static struct core_entry *copy_msr_filter(const void __user *arg)
 		return e;
 	f = (void *)e->data;
 	for (i = 0; i < ARRAY_SIZE(f->ranges); i++) {
+		/* More than KVM takes, which it says before it reads them. */
 		if (f->ranges[i].nmsrs > MAX_MSR_BITMAP * 8) {
-			entry_free(e);
-			return NULL;
+			e->partial = true;
+			return e;
 		}
 		len += ALIGN(DIV_ROUND_UP(f->ranges[i].nmsrs, 8), 8);
 	}
@@ -362,6 +364,7 @@ static struct core_entry *copy_msr_filter(const void __user *arg)
 	if (IS_ERR(full))
 		goto out;
 	memcpy(full->data, e->data, e->len);
+	f = (void *)full->data;
 	len = sizeof(*f);
 	for (i = 0; i < ARRAY_SIZE(f->ranges); i++) {
 		size_t n = DIV_ROUND_UP(f->ranges[i].nmsrs, 8);
@@ -372,6 +375,7 @@ static struct core_entry *copy_msr_filter(const void __user *arg)
 			full = ERR_PTR(-EFAULT);
 			goto out;
 		}
+		f->ranges[i].bitmap = full->data + len;
 		len += ALIGN(n, 8);
 	}
 out:
@@ -386,22 +390,36 @@ static struct core_entry *copy_signal_mask(const void __user *arg)
 	return arg ? entry_copy(arg, len) : entry_alloc(0);
 }
 
-/* Takes a reference on the file; an error leaves the rest to KVM. */
-static bool entry_file(struct core_entry *e, int i, int fd)
+/*
+ * The one time that a descriptor is looked up: the instance gets the file. That it is no
+ * eventfd is the instance's to say.
+ */
+static struct eventfd_ctx *entry_eventfd(struct core_entry *e, int i, int fd)
 {
+	struct eventfd_ctx *ctx;
+
 	e->file[i] = fget(fd);
-	return e->file[i];
+	ctx = e->file[i] ? core_eventfd_ctx(e->file[i]) : ERR_PTR(-EBADF);
+	if (!IS_ERR(ctx))
+		return ctx;
+	e->partial = true;
+	return NULL;
 }
 
-/* Of KVM_IRQFD: 0, -ENOMEM, or another error that is KVM's to report. */
 static int irqfd_files(struct core_entry *e)
 {
 	struct kvm_irqfd *irqfd = (void *)e->data;
 
-	if (!entry_file(e, 0, irqfd->fd))
-		return -EBADF;
+	e->ctx[0] = entry_eventfd(e, 0, irqfd->fd);
+	e->who = e->ctx[0];
+	irqfd->fd = 0;
 	/* To end one, only the first descriptor counts. */
 	if (irqfd->flags & KVM_IRQFD_FLAG_DEASSIGN)
+		return 0;
+	if (irqfd->flags & KVM_IRQFD_FLAG_RESAMPLE)
+		e->ctx[1] = entry_eventfd(e, 1, irqfd->resamplefd);
+	irqfd->resamplefd = 1;
+	if (!e->ctx[0])
 		return 0;
 	e->efd = core_eventfd_alloc(e->file[0]);
 	if (IS_ERR(e->efd)) {
@@ -410,56 +428,68 @@ static int irqfd_files(struct core_entry *e)
 		e->efd = NULL;
 		return r;
 	}
-	if (irqfd->flags & KVM_IRQFD_FLAG_RESAMPLE &&
-	    !entry_file(e, 1, irqfd->resamplefd))
-		return -EBADF;
 	return 0;
 }
 
-static struct core_entry *copy_eventfd(unsigned int cmd, const void __user *arg)
+static struct core_entry *copy_irqfd(const void __user *arg)
 {
-	struct core_entry *e;
-	int r = 0;
+	struct core_entry *e = entry_copy(arg, sizeof(struct kvm_irqfd));
+	int r;
 
-	e = entry_copy(arg, _IOC_SIZE(cmd));
 	if (IS_ERR(e))
 		return e;
-	if (cmd == KVM_IRQFD) {
-		r = irqfd_files(e);
-	} else {
-		struct kvm_ioeventfd *io = (void *)e->data;
-
-		if (!entry_file(e, 0, io->fd))
-			r = -EBADF;
-		e->key[0] = io->addr;
-		e->key[1] = io->flags & KVM_IOEVENTFD_FLAG_DATAMATCH ?
-			    io->datamatch : 0;
-		e->key[2] = (u64)(io->flags & ~KVM_IOEVENTFD_FLAG_DEASSIGN) << 32 |
-			    io->len;
-	}
+	r = irqfd_files(e);
 	if (r) {
 		entry_free(e);
-		return r == -ENOMEM ? ERR_PTR(r) : NULL;
+		return ERR_PTR(r);
 	}
+	return e;
+}
+
+static struct core_entry *copy_ioeventfd(const void __user *arg)
+{
+	struct core_entry *e = entry_copy(arg, sizeof(struct kvm_ioeventfd));
+	struct kvm_ioeventfd *io;
+
+	if (IS_ERR(e))
+		return e;
+	io = (void *)e->data;
+	e->ctx[0] = entry_eventfd(e, 0, io->fd);
+	e->who = e->ctx[0];
+	io->fd = 0;
+	e->key[0] = io->addr;
+	e->key[1] = io->flags & KVM_IOEVENTFD_FLAG_DATAMATCH ? io->datamatch : 0;
+	e->key[2] = (u64)(io->flags & ~KVM_IOEVENTFD_FLAG_DEASSIGN) << 32 | io->len;
 	return e;
 }
 
 /* Of kvm-vfio: the group or file that the attribute names. */
 static struct core_entry *copy_device_attr(const void __user *arg)
 {
-	struct kvm_device_attr *attr;
-	struct core_entry *e;
+	struct {
+		struct kvm_device_attr attr;
+		s32 fd;
+	} *a;
+	struct core_entry *e = entry_alloc(sizeof(*a));
 	s32 fd;
 
-	e = entry_copy(arg, sizeof(*attr));
 	if (IS_ERR(e))
 		return e;
-	attr = (void *)e->data;
-	if (get_user(fd, (s32 __user *)(unsigned long)attr->addr) ||
-	    !entry_file(e, 0, fd)) {
+	a = (void *)e->data;
+	if (copy_from_user(&a->attr, arg, sizeof(a->attr))) {
 		entry_free(e);
-		return NULL;
+		return ERR_PTR(-EFAULT);
 	}
+	if (get_user(fd, (s32 __user *)(unsigned long)a->attr.addr)) {
+		/* So that the instance finds nothing there either. */
+		a->attr.addr = 0;
+		e->partial = true;
+		return e;
+	}
+	a->attr.addr = (unsigned long)&a->fd;
+	e->file[0] = fget(fd);
+	e->partial = !e->file[0];
+	e->who = e->file[0];
 	return e;
 }
 
@@ -490,8 +520,9 @@ static struct core_entry *copy_other(unsigned int cmd, const void __user *arg)
 	case KVM_SET_SIGNAL_MASK:
 		return copy_signal_mask(arg);
 	case KVM_IRQFD:
+		return copy_irqfd(arg);
 	case KVM_IOEVENTFD:
-		return copy_eventfd(cmd, arg);
+		return copy_ioeventfd(arg);
 	case KVM_SET_DEVICE_ATTR:
 		return copy_device_attr(arg);
 	case KVM_ENABLE_CAP:
@@ -523,13 +554,12 @@ static struct core_entry *copy_other(unsigned int cmd, const void __user *arg)
  * core_record_begin - an ioctl is about to go to the instance
  * @cf: the descriptor of a VM, vCPU or device; its gate is held
  * @cmd: the ioctl
- * @arg: its argument, still unread by the instance. Userspace that changes
- *	what this points to between two readings gets, after a handoff, what was
- *	read here.
+ * @arg: its argument. This is the only time that what it points to is read, and that
+ *	its descriptors are looked up: the instance gets the entry.
  *
  * Context: process; sleeps.
- * Return: what core_record_end() wants to have, or an ERR_PTR() with which the
- * ioctl fails.
+ * Return: what core_record_end() wants to have; NULL or CORE_RECORD_STATE if the instance
+ * reads the argument itself; or an ERR_PTR() with which the ioctl fails.
  */
 struct core_entry *core_record_begin(struct core_file *cf, unsigned int cmd,
 				     unsigned long arg)
@@ -555,7 +585,6 @@ struct core_entry *core_record_begin(struct core_file *cf, unsigned int cmd,
 	default:
 		e = copy_other(cmd, (void __user *)arg);
 	}
-	/* What cannot be copied, KVM refuses; if not, core_record_end() blocks. */
 	if (IS_ERR_OR_NULL(e))
 		return e;
 	e->cmd = cmd;
@@ -568,13 +597,13 @@ static struct hlist_head *bucket_of(struct core_record *rec,
 {
 	u32 h = jhash2((const u32 *)e->key, sizeof(e->key) / 4, e->cmd);
 
-	h ^= (unsigned long)e->file[0] >> 8;
+	h ^= (unsigned long)e->who >> 8;
 	return &rec->buckets[h % CORE_RECORD_BUCKETS];
 }
 
 static bool same(const struct core_entry *a, const struct core_entry *b)
 {
-	return a->cmd == b->cmd && a->file[0] == b->file[0] &&
+	return a->cmd == b->cmd && a->who == b->who &&
 	       !memcmp(a->key, b->key, sizeof(a->key));
 }
 
@@ -618,12 +647,24 @@ static void drop_zones(struct core_record *rec, const struct core_entry *like)
 	}
 }
 
-/* The eventfd stays as long as the VMM has it open, and so does the entry. */
-static void keep_eventfd(struct core_record *rec, struct core_entry *e)
+/*
+ * An irqfd stays as long as the VMM has its eventfd open, and so does the entry. Of other
+ * eventfds KVM keeps the context.
+ */
+static void let_go(struct core_record *rec, struct core_entry *e)
 {
-	core_eventfd_watch(e->efd, rec, e);
-	rec->irqfds = true;
-	fput(e->file[0]);
+	int i;
+
+	if (e->efd) {
+		core_eventfd_watch(e->efd, rec, e);
+		rec->irqfds = true;
+	}
+	for (i = 0; i < ARRAY_SIZE(e->file); i++) {
+		if (!e->ctx[i])
+			continue;
+		fput(e->file[i]);
+		e->file[i] = NULL;
+	}
 }
 
 /**
@@ -720,9 +761,9 @@ void core_record_end(struct core_file *cf, unsigned int cmd,
 		return;
 	if (result < 0)
 		goto out;
-	if (!e) {
+	if (!e || e->partial) {
 		core_record_block(cf, "ioctl %#x was used", cmd);
-		return;
+		goto out;
 	}
 	if (cmd == KVM_ENABLE_CAP && !cap_known(cf, e->key[0]))
 		core_record_block(cf, "capability %llu was enabled", e->key[0]);
@@ -744,8 +785,7 @@ void core_record_end(struct core_file *cf, unsigned int cmd,
 			list_add_tail(&e->link, &rec->entries);
 		}
 		hlist_add_head(&e->hash, bucket_of(rec, e));
-		if (e->efd)
-			keep_eventfd(rec, e);
+		let_go(rec, e);
 		e = NULL;
 	}
 	mutex_unlock(&rec->lock);

@@ -14,6 +14,7 @@
 
 struct core_eventfd;
 struct core_file;
+struct eventfd_ctx;
 struct file;
 
 #define CORE_RECORD_BUCKETS 64
@@ -43,12 +44,18 @@ enum core_phase {
  * @phase:	when it is replayed
  * @arg:	its argument, where that is no pointer; else the length of @data
  *		counts
- * @key:	a later ioctl with the same @cmd, @key and first file replaces it
- * @file:	files that the argument names by descriptor, each with a reference; of an
- *		irqfd the first has none once the entry is in the record
+ * @key:	a later ioctl with the same @cmd, @key and @who replaces it
+ * @who:	what the argument's first descriptor leads to, only compared; or NULL
+ * @file:	files that the argument names by descriptor, each with a reference. Those of
+ *		eventfds leave when the entry is in the record: KVM does not keep
+ *		them open either.
+ * @ctx:	of these files that are eventfds and have no @efd: their contexts, each
+ *		with a reference, as KVM has
  * @efd:	of an irqfd: its eventfd, or NULL
+ * @partial:	a descriptor is not what it should be, which is the instance's to tell
  * @len:	length of @data; 0 when @arg is the argument
- * @data:	what the argument pointed to
+ * @data:	what the argument pointed to; its descriptors are indices of @file, its
+ *		pointers lead into @data
  */
 struct core_entry {
 	struct list_head link;
@@ -57,8 +64,11 @@ struct core_entry {
 	enum core_phase phase;
 	unsigned long arg;
 	u64 key[3];
+	const void *who;
 	struct file *file[2];
+	struct eventfd_ctx *ctx[2];
 	struct core_eventfd *efd;
+	bool partial;
 	size_t len;
 	u8 data[] __aligned(8);
 };

@@ -111,9 +111,13 @@ void core_vcpu_stop(struct core_vcpu *vcpu)
  */
 void core_vcpu_kick(struct core_vcpu *vcpu)
 {
+	struct task_struct *runner;
+
 	spin_lock(&vcpu->kick);
-	if (READ_ONCE(vcpu->runner) && !READ_ONCE(vcpu->parked))
-		leave_guest(vcpu, vcpu->runner);
+	/* Once: it may be gone from there the next moment, though it still waits for @kick. */
+	runner = READ_ONCE(vcpu->runner);
+	if (runner && !READ_ONCE(vcpu->parked))
+		leave_guest(vcpu, runner);
 	spin_unlock(&vcpu->kick);
 }
 
@@ -183,7 +187,6 @@ long core_vcpu_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {
 	struct core_file *cf = core_file_of(file);
 	struct core_vcpu *vcpu = cf->vcpu;
-	struct core_entry *e;
 	long r;
 
 	if (cmd != KVM_RUN && beside_run(cmd))
@@ -197,13 +200,7 @@ long core_vcpu_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	} else if (cmd == KVM_CORE_VCPU_TAKE_PI) {
 		r = core_above.pi_take(file, cf, arg);
 	} else {
-		e = core_record_begin(cf, cmd, arg);
-		if (IS_ERR(e)) {
-			r = PTR_ERR(e);
-		} else {
-			r = cf->inner->unlocked_ioctl(file, cmd, arg);
-			core_record_end(cf, cmd, e, r);
-		}
+		r = core_call(cf, file, cmd, arg);
 	}
 	mutex_unlock(&vcpu->gate);
 	if (unlikely(READ_ONCE(vcpu->stop)))
@@ -228,6 +225,8 @@ long core_vcpu_compat_ioctl(struct file *file, unsigned int cmd,
 
 	if (cmd == KVM_RUN)
 		return core_vcpu_ioctl(file, cmd, arg);
+	if (beside_run(cmd))
+		return core_file_compat_ioctl(file, cmd, arg);
 	if (mutex_lock_killable(&cf->vcpu->gate))
 		return -EINTR;
 	if (READ_ONCE(cf->ci->state) == CORE_FAILED)

@@ -68,7 +68,8 @@ static int take_slot(struct core_move *mv,
 	c->slot = slot->slot;
 	c->pages = pages;
 	log.dirty_bitmap = (void __user *)c->bits;
-	r = core_replay_ioctl(mv->vm_file, KVM_GET_DIRTY_LOG, &log);
+	r = core_replay_buffer(mv->vm_file, KVM_GET_DIRTY_LOG, &log, sizeof(log),
+			       c->bits, bytes);
 	if (r < 0) {
 		kvfree(c);
 		/* With dirty rings there is no bitmap. */
@@ -140,27 +141,21 @@ static bool manual(struct core_file *cf)
 /**
  * core_dirty_get - the VMM has fetched dirty pages
  * @cf: its VM's descriptor
- * @arg: KVM_GET_DIRTY_LOG's argument, answered by the instance
+ * @log: KVM_GET_DIRTY_LOG's argument, answered by the instance
  *
  * Context: process; sleeps.
  * Return: 0 or -EFAULT.
  */
-long core_dirty_get(struct core_file *cf, struct kvm_dirty_log __user *arg)
+long core_dirty_get(struct core_file *cf, const struct kvm_dirty_log *log)
 {
+	unsigned long __user *to = log->dirty_bitmap;
 	struct core_vm *vm = cf->vm;
-	unsigned long __user *to;
 	struct core_carry **c;
-	struct kvm_dirty_log log;
 	unsigned long i, bits;
 	long r = 0;
 
-	if (likely(!READ_ONCE(vm->carry)))
-		return 0;
-	if (copy_from_user(&log, arg, sizeof(log)))
-		return -EFAULT;
-	to = log.dirty_bitmap;
 	mutex_lock(&vm->carry_lock);
-	c = find(vm, log.slot);
+	c = find(vm, log->slot);
 	for (i = 0; !r && *c && i < BITS_TO_LONGS((*c)->pages); i++) {
 		if (!(*c)->bits[i])
 			continue;
@@ -170,37 +165,31 @@ long core_dirty_get(struct core_file *cf, struct kvm_dirty_log __user *arg)
 	}
 	mutex_unlock(&vm->carry_lock);
 	if (!r && !manual(cf))
-		drop(vm, log.slot);
+		drop(vm, log->slot);
 	return r;
 }
 
 /**
  * core_dirty_clear - the VMM has said that it knows of dirty pages
  * @vm: its VM
- * @arg: KVM_CLEAR_DIRTY_LOG's argument, carried out by the instance
+ * @log: KVM_CLEAR_DIRTY_LOG's argument, carried out by the instance
  *
  * Context: process; sleeps.
  * Return: 0 or -EFAULT.
  */
-long core_dirty_clear(struct core_vm *vm, struct kvm_clear_dirty_log __user *arg)
+long core_dirty_clear(struct core_vm *vm, const struct kvm_clear_dirty_log *log)
 {
-	struct kvm_clear_dirty_log log;
+	/* KVM has refused a first_page that is no multiple of 64. */
+	unsigned long __user *from = log->dirty_bitmap;
 	struct core_carry **c;
-	unsigned long __user *from;
 	unsigned long i, bits, n;
 	long r = 0;
 
-	if (likely(!READ_ONCE(vm->carry)))
-		return 0;
-	if (copy_from_user(&log, arg, sizeof(log)))
-		return -EFAULT;
-	/* KVM has refused a first_page that is no multiple of 64. */
-	from = log.dirty_bitmap;
 	mutex_lock(&vm->carry_lock);
-	c = find(vm, log.slot);
-	n = BITS_TO_LONGS(log.num_pages);
+	c = find(vm, log->slot);
+	n = BITS_TO_LONGS(log->num_pages);
 	for (i = 0; !r && *c && i < n; i++) {
-		unsigned long at = log.first_page / BITS_PER_LONG + i;
+		unsigned long at = log->first_page / BITS_PER_LONG + i;
 
 		if (at >= BITS_TO_LONGS((*c)->pages))
 			break;
@@ -216,24 +205,19 @@ long core_dirty_clear(struct core_vm *vm, struct kvm_clear_dirty_log __user *arg
 /**
  * core_dirty_region - a memslot was set
  * @vm: of which VM
- * @arg: KVM_SET_USER_MEMORY_REGION's argument
+ * @slot: KVM_SET_USER_MEMORY_REGION's argument
  *
  * Without dirty logging, or without the slot, nobody will ask.
  *
  * Context: process; sleeps.
- * Return: 0.
  */
-long core_dirty_region(struct core_vm *vm,
-		       const struct kvm_userspace_memory_region __user *arg)
+void core_dirty_region(struct core_vm *vm,
+		       const struct kvm_userspace_memory_region *slot)
 {
-	struct kvm_userspace_memory_region slot;
-
-	if (likely(!READ_ONCE(vm->carry)) ||
-	    copy_from_user(&slot, arg, sizeof(slot)))
-		return 0;
-	if (!slot.memory_size || !(slot.flags & KVM_MEM_LOG_DIRTY_PAGES))
-		drop(vm, slot.slot);
-	return 0;
+	if (likely(!READ_ONCE(vm->carry)))
+		return;
+	if (!slot->memory_size || !(slot->flags & KVM_MEM_LOG_DIRTY_PAGES))
+		drop(vm, slot->slot);
 }
 
 /**

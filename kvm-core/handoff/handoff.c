@@ -225,11 +225,11 @@ static int move_thread(void *arg)
 	kthread_use_mm(vm->mm);
 	memcg = get_mem_cgroup_from_mm(vm->mm);
 	set_active_memcg(memcg);
-	core_replay_begin(&mv->rp, pid_nr(vm->pid));
+	core_replay_begin(&mv->mark, pid_nr(vm->pid));
 
 	mv->error = run(mv);
 
-	core_replay_end(&mv->rp);
+	core_mark_clear(&mv->mark);
 	set_active_memcg(NULL);
 	mem_cgroup_put(memcg);
 	kthread_unuse_mm(vm->mm);

@@ -25,10 +25,10 @@ const char *core_stage_name(enum kvm_core_stage stage);
 bool core_move_park(struct core_file *cf);
 
 /* dirty.c */
-long core_dirty_get(struct core_file *cf, struct kvm_dirty_log __user *arg);
-long core_dirty_clear(struct core_vm *vm, struct kvm_clear_dirty_log __user *arg);
-long core_dirty_region(struct core_vm *vm,
-		       const struct kvm_userspace_memory_region __user *arg);
+long core_dirty_get(struct core_file *cf, const struct kvm_dirty_log *log);
+long core_dirty_clear(struct core_vm *vm, const struct kvm_clear_dirty_log *log);
+void core_dirty_region(struct core_vm *vm,
+		       const struct kvm_userspace_memory_region *slot);
 void core_dirty_free(struct core_vm *vm);
 
 /* pi.c */

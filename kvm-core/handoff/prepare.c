@@ -32,7 +32,7 @@ int core_replay_phase(struct core_move *mv, struct core_file *cf,
 	list_for_each_entry(e, &cf->rec.entries, link) {
 		if (e->phase != phase)
 			continue;
-		r = core_replay_entry(&mv->rp, target, e);
+		r = core_call_entry(&mv->mark, target, e);
 		if (r < 0) {
 			core_move_fail(mv, r, "the target refuses ioctl %#x",
 				       e->cmd);
@@ -52,15 +52,15 @@ static int make_vm(struct core_move *mv, struct core_pair *first)
 	long r;
 
 	for_each_vcpu(cf, p, mv) {
-		mv->rp.pages = cf->vcpu->pages;
+		mv->mark.pages = cf->vcpu->pages;
 		break;
 	}
-	mv->rp.fd = core_file_of(first->file)->id;
-	mv->rp.made = NULL;
+	mv->mark.fd = core_file_of(first->file)->id;
+	mv->mark.made = NULL;
 	r = mv->to->fops->unlocked_ioctl(NULL, KVM_CREATE_VM, 0);
-	mv->rp.pages = NULL;
-	first->target = mv->rp.made;
-	mv->rp.made = NULL;
+	mv->mark.pages = NULL;
+	first->target = mv->mark.made;
+	mv->mark.made = NULL;
 	if (r < 0)
 		return core_move_fail(mv, r, "KVM_CREATE_VM");
 	mv->vm_target = first->target;
@@ -72,7 +72,7 @@ static int make_file(struct core_move *mv, struct core_pair *p,
 {
 	struct file *file;
 
-	file = core_replay_make(&mv->rp, from, cmd, arg);
+	file = core_replay_make(&mv->mark, from, cmd, arg);
 	if (IS_ERR(file))
 		return core_move_fail(mv, PTR_ERR(file),
 				      "the target refuses ioctl %#x", cmd);
@@ -130,9 +130,9 @@ static int make_target(struct core_move *mv)
 		return r;
 
 	for_each_vcpu(cf, p, mv) {
-		mv->rp.pages = cf->vcpu->pages;
+		mv->mark.pages = cf->vcpu->pages;
 		r = make_file(mv, p, mv->vm_target, KVM_CREATE_VCPU, cf->id);
-		mv->rp.pages = NULL;
+		mv->mark.pages = NULL;
 		if (r)
 			return r;
 		cf->vcpu->target = p->target;

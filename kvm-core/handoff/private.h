@@ -16,7 +16,6 @@
 
 #include "file/file.h"
 #include "handoff.h"
-#include "replay.h"
 
 /* The target has to be set up anew. */
 #define CORE_MOVE_AGAIN (-ERESTART)
@@ -45,7 +44,7 @@ struct core_pair {
  * @vm_target:	and its target
  * @changes:	core_vm.changes when the target was set up
  * @state:	of the VM
- * @rp:		the mark of the handoff's own thread
+ * @mark:	of the handoff's own thread
  * @gated:	core_vm.gate is held for writing
  * @held:	the source's irqfds do not listen
  * @rings:	the dirty rings are the target's
@@ -68,7 +67,7 @@ struct core_move {
 	struct file *vm_target;
 	s64 changes;
 	struct core_vm_state *state;
-	struct core_replay rp;
+	struct core_mark mark;
 	bool gated;
 	bool held;
 	bool rings;
@@ -131,6 +130,16 @@ void core_stage_commit(struct core_move *mv);
 
 /* retire.c */
 void core_stage_retire(struct core_move *mv);
+
+/* replay.c */
+void core_replay_begin(struct core_mark *mark, pid_t pid);
+long core_replay_ioctl(struct file *file, unsigned int cmd, const void *arg);
+long core_replay_buffer(struct file *file, unsigned int cmd, const void *arg,
+			size_t len, const void *more, size_t more_len);
+long core_replay_system(struct core_instance *ci, unsigned int cmd, const void *arg,
+			size_t len);
+struct file *core_replay_make(struct core_mark *mark, struct file *file,
+			      unsigned int cmd, unsigned long arg);
 
 /* state.c */
 int core_state_prepare(struct core_move *mv);

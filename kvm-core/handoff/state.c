@@ -137,8 +137,7 @@ static struct kvm_msr_list *list_msrs(struct core_instance *ci, u32 room)
 	struct kvm_msr_list probe = { 0 }, *list;
 	long r;
 
-	r = ci->fops->unlocked_ioctl(NULL, KVM_GET_MSR_INDEX_LIST,
-				     (unsigned long)&probe);
+	r = core_replay_system(ci, KVM_GET_MSR_INDEX_LIST, &probe, sizeof(probe));
 	if (r != -E2BIG)
 		return ERR_PTR(r < 0 ? r : -EINVAL);
 	list = kvzalloc(struct_size(list, indices, probe.nmsrs + room),
@@ -146,8 +145,8 @@ static struct kvm_msr_list *list_msrs(struct core_instance *ci, u32 room)
 	if (!list)
 		return ERR_PTR(-ENOMEM);
 	list->nmsrs = probe.nmsrs;
-	r = ci->fops->unlocked_ioctl(NULL, KVM_GET_MSR_INDEX_LIST,
-				     (unsigned long)list);
+	r = core_replay_system(ci, KVM_GET_MSR_INDEX_LIST, list,
+			       struct_size(list, indices, probe.nmsrs));
 	if (r < 0) {
 		kvfree(list);
 		return ERR_PTR(r);
@@ -413,6 +412,30 @@ static int read_msrs(struct core_move *mv, struct core_file *cf,
 	return 0;
 }
 
+static int get_xsave(struct core_move *mv, struct core_file *cf,
+		     struct core_vcpu_state *st)
+{
+	size_t size = mv->state->xsave_size;
+	long r = core_replay_buffer(cf->file, size > sizeof(struct kvm_xsave) ?
+				    KVM_GET_XSAVE2 : KVM_GET_XSAVE, st->xsave, size,
+				    NULL, 0);
+
+	if (r < 0)
+		return core_move_fail(mv, r, "vCPU %d: KVM_GET_XSAVE", cf->id);
+	return 0;
+}
+
+static int set_xsave(struct core_move *mv, struct core_file *cf,
+		     struct core_vcpu_state *st)
+{
+	long r = core_replay_buffer(cf->vcpu->target, KVM_SET_XSAVE, st->xsave,
+				    mv->state->xsave_size, NULL, 0);
+
+	if (r < 0)
+		return core_move_fail(mv, r, "vCPU %d: KVM_SET_XSAVE", cf->id);
+	return 0;
+}
+
 /* Reading first what reading changes: a pending INIT or SIPI rewrites CS:RIP. */
 static int read_vcpu(struct core_move *mv, struct core_file *cf,
 		     struct core_vcpu_state *st)
@@ -431,8 +454,7 @@ static int read_vcpu(struct core_move *mv, struct core_file *cf,
 	if (!r)
 		r = get(mv, cf, file, KVM_GET_SREGS2, &st->sregs, "SREGS2");
 	if (!r)
-		r = get(mv, cf, file, vm->xsave_size > sizeof(struct kvm_xsave) ?
-			KVM_GET_XSAVE2 : KVM_GET_XSAVE, st->xsave, "XSAVE");
+		r = get_xsave(mv, cf, st);
 	if (!r)
 		r = get(mv, cf, file, KVM_GET_XCRS, &st->xcrs, "XCRS");
 	if (!r)
@@ -542,7 +564,7 @@ static int write_vcpu(struct core_move *mv, struct core_file *cf,
 	if (!r && memcmp(&st->xcrs, &st->init_xcrs, sizeof(st->xcrs)))
 		r = set(mv, cf, KVM_SET_XCRS, &st->xcrs, "XCRS");
 	if (!r)
-		r = set(mv, cf, KVM_SET_XSAVE, st->xsave, "XSAVE");
+		r = set_xsave(mv, cf, st);
 	if (!r && memcmp(&st->dr, &st->init_dr, sizeof(st->dr)))
 		r = set(mv, cf, KVM_SET_DEBUGREGS, &st->dr, "DEBUGREGS");
 	if (!r && st->tsc_offset != st->init_tsc)

@@ -16,11 +16,11 @@
 static void do_work(struct core_move *mv, struct core_file *cf)
 {
 	struct core_vcpu *vcpu = cf->vcpu;
-	struct core_replay rp;
+	struct core_mark mark;
 
-	core_replay_begin(&rp, 0);
+	core_replay_begin(&mark, 0);
 	vcpu->result = vcpu->work(mv, cf);
-	core_replay_end(&rp);
+	core_mark_clear(&mark);
 	/* After the result, which the handoff reads then. */
 	smp_store_release(&vcpu->work, NULL);
 	wake_up_all(&cf->vm->wait);

@@ -1,0 +1,447 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* vmm-args: a VMM that changes what KVM and kvm-core read of it. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/kvm_core.h>
+#include <linux/userfaultfd.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <kselftest.h>
+#include "vmm.h"
+
+static const char usage[] =
+"usage: vmm-args INSTANCE OTHER [race]\n"
+"\n"
+"A VMM on INSTANCE changes arguments while they are read, and is then moved to OTHER:\n"
+"both have what was read the first time. With race, another thread exchanges\n"
+"descriptors all the time. TAP output.\n";
+
+#define PAGE 4096ul
+#define SMALL (64 * PAGE)
+#define BIG (64ul << 20)
+#define RACE_FD 500
+#define RACERS 12
+
+static const char *from, *to;
+
+struct raw {
+	int	kvm;
+	int	vm;
+	int	vcpu;
+};
+
+static void raw_open(struct raw *v)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/dev/%s", from);
+	v->kvm = open(path, O_RDWR | O_CLOEXEC);
+	v->vm = v->kvm < 0 ? -1 : ioctl(v->kvm, KVM_CREATE_VM, 0);
+	v->vcpu = v->vm < 0 || ioctl(v->vm, KVM_CREATE_IRQCHIP, 0) ?
+		  -1 : ioctl(v->vm, KVM_CREATE_VCPU, 0);
+	if (v->vcpu < 0)
+		ksft_exit_fail_msg("%s: %s\n", path, strerror(errno));
+}
+
+static void raw_close(struct raw *v)
+{
+	close(v->vcpu);
+	close(v->vm);
+	close(v->kvm);
+}
+
+static bool raw_move(struct raw *v)
+{
+	struct kvm_core_move mv = { .deadline_us = 5000000 };
+
+	snprintf(mv.instance, sizeof(mv.instance), "%s", to);
+	if (!ioctl(v->vm, KVM_CORE_VM_MOVE, &mv))
+		return true;
+	ksft_print_msg("move: %s\n", mv.reason);
+	return false;
+}
+
+/*
+ * An argument that lies across two pages, of which the second is missing: whoever
+ * reads it for the first time waits in between, while the first part is changed.
+ */
+struct across {
+	char	*at;		/* of both pages */
+	char	second[PAGE];
+	int	uffd;
+	void	(*change)(struct across *a);
+	int	faults;
+	pthread_t thread;
+};
+
+static void *across_serve(void *arg)
+{
+	struct across *a = arg;
+	struct uffdio_copy copy = {
+		.dst = (unsigned long)a->at + PAGE,
+		.src = (unsigned long)a->second,
+		.len = PAGE,
+	};
+	struct uffd_msg msg;
+
+	if (read(a->uffd, &msg, sizeof(msg)) != sizeof(msg))
+		return NULL;
+	a->faults++;
+	a->change(a);
+	ioctl(a->uffd, UFFDIO_COPY, &copy);
+	return NULL;
+}
+
+/* Where an argument begins of which so many bytes are in the first page. */
+static void *across_open(struct across *a, size_t first, void (*change)(struct across *a))
+{
+	struct uffdio_api api = { .api = UFFD_API };
+	struct uffdio_register reg = { .mode = UFFDIO_REGISTER_MODE_MISSING };
+
+	memset(a, 0, sizeof(*a));
+	a->change = change;
+	a->at = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	a->uffd = syscall(SYS_userfaultfd, O_CLOEXEC);
+	reg.range.start = (unsigned long)a->at + PAGE;
+	reg.range.len = PAGE;
+	if (a->at == MAP_FAILED || a->uffd < 0 || ioctl(a->uffd, UFFDIO_API, &api) ||
+	    ioctl(a->uffd, UFFDIO_REGISTER, &reg) ||
+	    pthread_create(&a->thread, NULL, across_serve, a))
+		ksft_exit_fail_msg("userfaultfd: %s\n", strerror(errno));
+	return a->at + PAGE - first;
+}
+
+static void across_close(struct across *a)
+{
+	/* Nobody read it: let the thread see that. */
+	if (!a->faults)
+		(void)VMM_LOAD(a->at[PAGE]);
+	pthread_join(a->thread, NULL);
+	close(a->uffd);
+	munmap(a->at, 2 * PAGE);
+}
+
+/* Bytes of a memslot, as the instance has it. */
+static size_t slot_size(struct raw *v, int slot)
+{
+	static unsigned char bits[BIG / PAGE / 8 + 64];
+	struct kvm_dirty_log log = { .slot = slot, .dirty_bitmap = bits };
+	size_t n = sizeof(bits);
+
+	memset(bits, 0xa5, sizeof(bits));
+	if (ioctl(v->vm, KVM_GET_DIRTY_LOG, &log))
+		return 0;
+	while (n && bits[n - 1] == 0xa5)
+		n--;
+	return n * 8 * PAGE;
+}
+
+#define SLOT_FIRST offsetof(struct kvm_userspace_memory_region, userspace_addr)
+
+static void grow_slot(struct across *a)
+{
+	struct kvm_userspace_memory_region *r = (void *)(a->at + PAGE - SLOT_FIRST);
+
+	VMM_STORE(r->memory_size, BIG);
+}
+
+static void test_slot(void)
+{
+	struct kvm_userspace_memory_region slot = {
+		.slot = 1, .flags = KVM_MEM_LOG_DIRTY_PAGES,
+		.guest_phys_addr = 1 << 20, .memory_size = SMALL,
+	};
+	struct across a;
+	struct raw v;
+	size_t had, has;
+	void *arg, *mem;
+	bool ok;
+
+	mem = mmap(NULL, BIG, PROT_READ | PROT_WRITE,
+		   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	slot.userspace_addr = (unsigned long)mem;
+	raw_open(&v);
+	arg = across_open(&a, SLOT_FIRST, grow_slot);
+	memcpy(arg, &slot, SLOT_FIRST);
+	memcpy(a.second, &slot.userspace_addr, sizeof(slot.userspace_addr));
+	ok = !ioctl(v.vm, KVM_SET_USER_MEMORY_REGION, arg) && a.faults == 1;
+	had = slot_size(&v, 1);
+	/* With two sizes a move would write where it must not. */
+	ok = ok && had == SMALL && raw_move(&v);
+	has = ok ? slot_size(&v, 1) : 0;
+	if (!ok || has != SMALL)
+		ksft_print_msg("%zu KiB were set, the instance has %zu, after a move %zu\n",
+			       SMALL / 1024, had / 1024, has / 1024);
+	ok &= has == SMALL;
+	across_close(&a);
+	raw_close(&v);
+	munmap(mem, BIG);
+	ksft_test_result(ok, "a memslot that grows while it is set is what was read first\n");
+}
+
+static struct kvm_cpuid2 *cpuid_alloc(void)
+{
+	struct kvm_cpuid2 *c = calloc(1, sizeof(*c) + 256 * sizeof(c->entries[0]));
+
+	if (!c)
+		ksft_exit_fail_msg("no memory\n");
+	c->nent = 256;
+	return c;
+}
+
+/* KVM tells how many there are only by what is too few. */
+static unsigned int cpuid_count(struct raw *v)
+{
+	struct kvm_cpuid2 *c = cpuid_alloc();
+	unsigned int n = 0;
+
+	do {
+		c->nent = n;
+	} while (ioctl(v->vcpu, KVM_GET_CPUID2, c) && n++ < 256);
+	free(c);
+	return n;
+}
+
+#define CPUID_FEW 2
+#define CPUID_MANY 20
+
+static void more_cpuid(struct across *a)
+{
+	struct kvm_cpuid2 *c = (void *)(a->at + PAGE - sizeof(*c));
+
+	VMM_STORE(c->nent, CPUID_MANY);
+}
+
+static void test_cpuid(void)
+{
+	struct kvm_cpuid2 *c = cpuid_alloc(), *arg;
+	unsigned int had, has = 0;
+	struct across a;
+	struct raw v;
+	bool ok;
+
+	raw_open(&v);
+	if (ioctl(v.kvm, KVM_GET_SUPPORTED_CPUID, c) || c->nent < CPUID_MANY)
+		ksft_exit_fail_msg("KVM_GET_SUPPORTED_CPUID\n");
+	arg = across_open(&a, sizeof(*c), more_cpuid);
+	arg->nent = CPUID_FEW;
+	memcpy(a.second, c->entries, CPUID_MANY * sizeof(c->entries[0]));
+	ok = !ioctl(v.vcpu, KVM_SET_CPUID2, arg) && a.faults == 1;
+	had = cpuid_count(&v);
+	ok = ok && had == CPUID_FEW && raw_move(&v);
+	if (ok)
+		has = cpuid_count(&v);
+	if (!ok || has != CPUID_FEW)
+		ksft_print_msg("%u entries were set, the instance has %u, after a move %u\n",
+			       CPUID_FEW, had, has);
+	ok &= has == CPUID_FEW;
+	across_close(&a);
+	raw_close(&v);
+	free(c);
+	ksft_test_result(ok, "CPUID that grows while it is set is what was read first\n");
+}
+
+/* What a VMM has in its argument is no address of the kernel, marked task or not. */
+static void test_kernel_address(void)
+{
+	const __u64 kernel = 0xffff888000000000ull;
+	struct kvm_enable_cap cap = {
+		.cap = KVM_CAP_HYPERV_ENLIGHTENED_VMCS, .args = { kernel },
+	};
+	struct kvm_device_attr attr = {
+		.group = KVM_VCPU_TSC_CTRL, .attr = KVM_VCPU_TSC_OFFSET, .addr = kernel,
+	};
+	struct kvm_dirty_log log = { .slot = 1, .dirty_bitmap = (void *)kernel };
+	struct kvm_userspace_memory_region slot = {
+		.slot = 1, .flags = KVM_MEM_LOG_DIRTY_PAGES, .guest_phys_addr = 1 << 20,
+		.memory_size = SMALL,
+	};
+	struct raw v;
+	bool ok;
+	void *mem;
+
+	raw_open(&v);
+	/* Only nested VMX answers by a pointer; elsewhere the capability is unknown. */
+	ok = ioctl(v.vcpu, KVM_ENABLE_CAP, &cap) < 0;
+	ok &= ioctl(v.vcpu, KVM_SET_DEVICE_ATTR, &attr) < 0 && errno == EFAULT;
+	ok &= ioctl(v.vcpu, KVM_GET_DEVICE_ATTR, &attr) < 0 && errno == EFAULT;
+	ok &= ioctl(v.vm, KVM_SET_USER_MEMORY_REGION, (void *)kernel) < 0 && errno == EFAULT;
+	mem = mmap(NULL, SMALL, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	slot.userspace_addr = (unsigned long)mem;
+	ok &= !ioctl(v.vm, KVM_SET_USER_MEMORY_REGION, &slot);
+	/* After a move kvm-core has a part in the next two. */
+	ok &= raw_move(&v);
+	ok &= ioctl(v.vm, KVM_GET_DIRTY_LOG, &log) < 0 && errno == EFAULT;
+	ok &= slot_size(&v, 1) == SMALL;
+	raw_close(&v);
+	munmap(mem, SMALL);
+	ksft_test_result(ok, "an address of the kernel in an argument is EFAULT\n");
+}
+
+static long open_files(void)
+{
+	FILE *f = fopen("/proc/sys/fs/file-nr", "r");
+	long n = -1;
+
+	if (f && fscanf(f, "%ld", &n) != 1)
+		n = -1;
+	if (f)
+		fclose(f);
+	return n;
+}
+
+#define IOEVENTFDS 400
+
+/* KVM keeps an ioeventfd whose eventfd is closed, and keeps no file of it open. */
+static void test_closed_ioeventfds(void)
+{
+	struct kvm_ioeventfd io = { .len = 4 };
+	int spare = eventfd(0, EFD_CLOEXEC);
+	long before, after;
+	struct raw v;
+	bool ok = true;
+	int i, there = 0;
+
+	raw_open(&v);
+	before = open_files();
+	for (i = 0; i < IOEVENTFDS; i++) {
+		io.addr = 0x100000 + i * 8;
+		io.fd = eventfd(0, EFD_CLOEXEC);
+		ok &= io.fd >= 0 && !ioctl(v.vm, KVM_IOEVENTFD, &io);
+		close(io.fd);
+	}
+	after = open_files();
+	/* Other processes of the host have some. */
+	if (after - before > IOEVENTFDS / 4) {
+		ksft_print_msg("%ld files more after %d eventfds were closed\n",
+			       after - before, IOEVENTFDS);
+		ok = false;
+	}
+	ok &= raw_move(&v);
+	io.fd = spare;
+	for (i = 0; i < IOEVENTFDS; i++) {
+		io.addr = 0x100000 + i * 8;
+		there += ioctl(v.vm, KVM_IOEVENTFD, &io) && errno == EEXIST;
+	}
+	if (there != IOEVENTFDS)
+		ksft_print_msg("%d of %d ioeventfds after the move\n", there, IOEVENTFDS);
+	ok &= there == IOEVENTFDS;
+	close(spare);
+	raw_close(&v);
+	ksft_test_result(ok, "an ioeventfd outlives its eventfd's last descriptor, which is not kept\n");
+}
+
+/* -- race -- */
+
+static int race_vm, race_event;
+static bool racing;
+
+static void *exchange(void *arg)
+{
+	(void)arg;
+	while (VMM_LOAD(racing)) {
+		dup2(race_vm, RACE_FD);
+		dup2(race_event, RACE_FD);
+	}
+	return NULL;
+}
+
+/* In a process of its own, which takes all its descriptors along. */
+static void race_child(void)
+{
+	unsigned int i, ok = 0;
+	pthread_t thread;
+	struct raw v;
+
+	raw_open(&v);
+	race_vm = v.vm;
+	race_event = eventfd(0, 0);
+	dup2(race_event, RACE_FD);
+	VMM_STORE(racing, true);
+	pthread_create(&thread, NULL, exchange, NULL);
+	for (i = 0; i < 900; i++) {
+		struct kvm_ioeventfd io = { .addr = 0x10000 + i * 8, .len = 4, .fd = RACE_FD };
+
+		ok += !ioctl(v.vm, KVM_IOEVENTFD, &io);
+	}
+	for (i = 0; i < 300; i++) {
+		struct kvm_irqfd irqfd = {
+			.fd = eventfd(0, 0), .gsi = 5, .resamplefd = RACE_FD,
+			.flags = KVM_IRQFD_FLAG_RESAMPLE,
+		};
+
+		ok += !ioctl(v.vm, KVM_IRQFD, &irqfd);
+	}
+	VMM_STORE(racing, false);
+	pthread_join(thread, NULL);
+	_exit(ok ? 0 : 1);
+}
+
+static int vms(void)
+{
+	DIR *d = opendir("/sys/kernel/kvm_core/vms");
+	struct dirent *e;
+	int n = 0;
+
+	while (d && (e = readdir(d)))
+		n += e->d_name[0] != '.';
+	if (d)
+		closedir(d);
+	return n;
+}
+
+static void test_race(void)
+{
+	int i, status, tries, left;
+	bool ok = true;
+	pid_t pid;
+
+	for (i = 0; i < RACERS; i++) {
+		pid = fork();
+		if (!pid)
+			race_child();
+		ok &= pid > 0 && waitpid(pid, &status, 0) == pid && !status;
+	}
+	/* The last files go when the host gets round to it. */
+	for (tries = 0; (left = vms()) && tries < 600; tries++)
+		usleep(50000);
+	if (left)
+		ksft_print_msg("%d VMs of no process are left\n", left);
+	ksft_test_result(ok && !left,
+			 "a VM does not hold itself, whatever a descriptor turns into\n");
+}
+
+int main(int argc, char **argv)
+{
+	if (argc == 2 && !strcmp(argv[1], "--help")) {
+		fputs(usage, stdout);
+		return 0;
+	}
+	if (argc != 3 && (argc != 4 || strcmp(argv[3], "race"))) {
+		fputs(usage, stderr);
+		return 2;
+	}
+	from = argv[1];
+	to = argv[2];
+	ksft_print_header();
+	if (argc == 4) {
+		ksft_set_plan(1);
+		test_race();
+		ksft_finished();
+	}
+	ksft_set_plan(4);
+	test_slot();
+	test_cpuid();
+	test_kernel_address();
+	test_closed_ioeventfds();
+	ksft_finished();
+}
