@@ -51,7 +51,7 @@ void kvm_relay_check_entry(struct kvm_vcpu *vcpu)
  * AVIC has no descriptor beside the vCPU's backing page, which is its LAPIC: it is
  * the instance's.
  */
-void *kvm_relay_vcpu_pi(void *vcpu, void *pi, bool live)
+void *kvm_relay_vcpu_pi(void *vcpu, void *pi, enum kvm_core_pi_use use)
 {
 	return NULL;
 }

@@ -45,6 +45,10 @@ void kvm_relay_check_entry(struct kvm_vcpu *vcpu)
 			   is_guest_mode(vcpu) ? vmx->nested.vpid02 : vmx->vpid);
 	kvm_core_check_tsc_offset(&kvm_relay_instance, vmcs_read64(TSC_OFFSET),
 				  vcpu->arch.tsc_offset);
+	if (!is_guest_mode(vcpu) && pin_controls_get(vmx) & PIN_BASED_POSTED_INTR)
+		kvm_core_check_pi(&kvm_relay_instance,
+				  vmcs_read64(POSTED_INTR_DESC_ADDR),
+				  __pa(vmx->pi_desc));
 }
 
 /* Field of the VMCS in which the guest runs, while another may be current. */
@@ -100,19 +104,22 @@ static void drain(struct kvm_vcpu *vcpu, struct pi_desc *pi)
 		kvm_make_request(KVM_REQ_EVENT, vcpu);
 }
 
-static void inherit(struct kvm_vcpu *vcpu, struct pi_desc *pi)
+/* The vCPU, and all that hardware reads of it, has @pi. */
+static void have(struct kvm_vcpu *vcpu, struct pi_desc *pi, bool live)
 {
 	struct vcpu_vmx *vmx = to_vmx(vcpu);
 
 	vcpu_load(vcpu);
 	if (!enable_apicv || !lapic_in_kernel(vcpu)) {
-		drain(vcpu, pi);
+		if (live)
+			drain(vcpu, pi);
 		vmx->pi_desc = pi;
 		vcpu_put(vcpu);
 		return;
 	}
 	/* What was injected while the state was set is in this vCPU's own. */
-	static_call_cond(kvm_x86_sync_pir_to_irr)(vcpu);
+	if (live)
+		static_call_cond(kvm_x86_sync_pir_to_irr)(vcpu);
 	preempt_disable();
 	vmx->pi_desc = pi;
 	tell_vmcs(vmx);
@@ -124,7 +131,7 @@ static void inherit(struct kvm_vcpu *vcpu, struct pi_desc *pi)
 	vcpu_put(vcpu);
 }
 
-void *kvm_relay_vcpu_pi(void *priv, void *pi, bool live)
+void *kvm_relay_vcpu_pi(void *priv, void *pi, enum kvm_core_pi_use use)
 {
 	struct kvm_vcpu *vcpu = priv;
 	struct vcpu_vmx *vmx = to_vmx(vcpu);
@@ -132,13 +139,12 @@ void *kvm_relay_vcpu_pi(void *priv, void *pi, bool live)
 
 	if (!pi)
 		return former;
-	if (live) {
-		inherit(vcpu, pi);
-	} else {
-		/* On no list of those to wake: a vCPU that stands still is not halted. */
-		WARN_ON_ONCE(vmx->pi_desc->nv == POSTED_INTR_WAKEUP_VECTOR);
+	/* On no list of those to wake: a vCPU that stands still is not halted. */
+	WARN_ON_ONCE(vmx->pi_desc->nv == POSTED_INTR_WAKEUP_VECTOR);
+	if (use == KVM_CORE_PI_ASIDE)
 		vmx->pi_desc = pi;
-	}
+	else
+		have(vcpu, pi, use == KVM_CORE_PI_LIVE);
 	return former;
 }
 

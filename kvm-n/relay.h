@@ -30,7 +30,7 @@ struct kvm_vcpu;
 void kvm_relay_check_entry(struct kvm_vcpu *vcpu);
 
 /* vendor.c: struct kvm_core_ops has them. */
-void *kvm_relay_vcpu_pi(void *vcpu, void *pi, bool live);
+void *kvm_relay_vcpu_pi(void *vcpu, void *pi, enum kvm_core_pi_use use);
 int kvm_relay_vm_posted(void *vm, bool on);
 
 /* vendor.c: do devices set bits of a LAPIC that is the instance's? */

@@ -39,6 +39,13 @@ struct vmcs;
 /* Pages of a vCPU's mapping that every KVM has: kvm_run, PIO data, coalesced MMIO. */
 #define KVM_CORE_VCPU_PAGES 3
 
+/* What becomes of a vCPU that gets another posted-interrupt descriptor */
+enum kvm_core_pi_use {
+	KVM_CORE_PI_ASIDE,	/* it never runs again */
+	KVM_CORE_PI_FRESH,	/* it may run, and nobody posts to the descriptor yet */
+	KVM_CORE_PI_LIVE,	/* it may run, and devices post to it already */
+};
+
 enum kvm_core_vendor {
 	KVM_CORE_INTEL,
 	KVM_CORE_AMD,
@@ -108,9 +115,10 @@ struct kvm_core_vm_extra {
  *		producers (irqbypass) whose interrupts they deliver
  * @vcpu_pi:	the vCPU's posted-interrupt descriptor (kvm_core_pi_alloc()), NULL
  *		where the vendor has none. With @pi, the vCPU has that one from now on,
- *		and the former is returned. If @live, it is one that devices post to:
- *		what the former holds goes into the LAPIC first, and what @pi holds is
- *		left to the next entry. Otherwise the former is not touched.
+ *		and the former is returned. With KVM_CORE_PI_LIVE what the former holds
+ *		goes into the LAPIC first, and what @pi holds is left to the next entry;
+ *		otherwise the former is not touched. Unless the vCPU never runs again
+ *		nothing of the hardware's has the former's address afterwards.
  * @vm_posted:	expect interrupts posted by devices, as if one was assigned (true), or
  *		no more than those of @vm_bypass. -EOPNOTSUPP if the instance would not
  *		see them.
@@ -136,7 +144,7 @@ struct kvm_core_ops {
 	void (*vm_hold)(void *vm, bool hold);
 	void (*vm_flush)(void *vm);
 	void (*vm_bypass)(void *vm);
-	void *(*vcpu_pi)(void *vcpu, void *pi, bool live);
+	void *(*vcpu_pi)(void *vcpu, void *pi, enum kvm_core_pi_use use);
 	int (*vm_posted)(void *vm, bool on);
 #endif
 };
@@ -306,6 +314,7 @@ void kvm_core_vpid_put(struct kvm_core_instance *inst, int vpid);
 int kvm_core_l1tf(struct kvm_core_instance *inst, int state);
 void kvm_core_check_vmx(struct kvm_core_instance *inst, const void *vcpu,
 			const struct vmcs *vmcs, int vpid);
+void kvm_core_check_pi(struct kvm_core_instance *inst, u64 found, u64 expected);
 
 /* Posted-interrupt descriptors and who posts to them: pi.c */
 void *kvm_core_pi_alloc(void);

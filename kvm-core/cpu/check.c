@@ -155,6 +155,23 @@ void kvm_core_check_tsc_offset(struct kvm_core_instance *inst, u64 found,
 EXPORT_SYMBOL_GPL(kvm_core_check_tsc_offset);
 
 /**
+ * kvm_core_check_pi - check that interrupts are posted where the vCPU's are looked for
+ * @inst: whose vCPU it is
+ * @found: address of a posted-interrupt descriptor in the VMCS that is about to be entered
+ * @expected: that of the vCPU's
+ *
+ * Context: interrupts disabled.
+ */
+void kvm_core_check_pi(struct kvm_core_instance *inst, u64 found, u64 expected)
+{
+	if (READ_ONCE(kvm_rebooting))
+		return;
+	if (found != expected)
+		check_failed(inst, "the posted-interrupt descriptor", found, expected);
+}
+EXPORT_SYMBOL_GPL(kvm_core_check_pi);
+
+/**
  * core_check_init - allocate the tables of owners
  * @on: are the checks wanted
  *

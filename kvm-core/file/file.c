@@ -462,7 +462,7 @@ struct file *kvm_core_getfile(struct kvm_core_instance *inst, const char *name,
 		if (!cf->vcpu)
 			goto err_free;
 		inst->ops->vcpu_pages(priv, cf->vcpu->pages);
-		cf->vcpu->pi = core_pi_ref(inst->ops->vcpu_pi(priv, NULL, false));
+		cf->vcpu->pi = core_pi_ref(inst->ops->vcpu_pi(priv, NULL, KVM_CORE_PI_ASIDE));
 		cf->fops.unlocked_ioctl = core_vcpu_ioctl;
 		if (cf->fops.compat_ioctl)
 			cf->fops.compat_ioctl = core_vcpu_compat_ioctl;

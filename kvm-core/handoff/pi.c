@@ -311,8 +311,8 @@ void core_pi_commit(struct core_move *mv)
 		if (!cf->vcpu || !cf->vcpu->pi)
 			continue;
 		from->vcpu_pi(p->file->private_data,
-			      core_file_of(p->target)->vcpu->pi, false);
-		to->vcpu_pi(p->target->private_data, cf->vcpu->pi, true);
+			      core_file_of(p->target)->vcpu->pi, KVM_CORE_PI_ASIDE);
+		to->vcpu_pi(p->target->private_data, cf->vcpu->pi, KVM_CORE_PI_LIVE);
 	}
 }
 
@@ -395,8 +395,10 @@ static void exchange(struct file *file, struct core_file *to, struct file *other
 		     struct core_file *from)
 {
 	irtes_pass(from->vcpu, to->vcpu);
-	from->ci->inst->ops->vcpu_pi(other->private_data, to->vcpu->pi, false);
-	to->ci->inst->ops->vcpu_pi(file->private_data, from->vcpu->pi, true);
+	from->ci->inst->ops->vcpu_pi(other->private_data, to->vcpu->pi,
+				     KVM_CORE_PI_FRESH);
+	to->ci->inst->ops->vcpu_pi(file->private_data, from->vcpu->pi,
+				   KVM_CORE_PI_LIVE);
 	mutex_lock(&core_files_lock);
 	swap(from->vcpu->pi, to->vcpu->pi);
 	mutex_unlock(&core_files_lock);
