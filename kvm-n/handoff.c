@@ -318,8 +318,8 @@ static void vm_hold(void *priv, bool hold)
 }
 
 /*
- * No irqfd comes or goes: the VM is owned, and kvm-core holds the eventfds. The
- * lock is not held, since a work that is waited for may want it.
+ * No irqfd comes or goes: kvm-core owns the VM and has the eventfds, so that none is
+ * closed. The lock is not held, since a work that is waited for may want it.
  */
 static void vm_flush(void *priv)
 {
@@ -358,19 +358,25 @@ int __wrap_irq_bypass_register_consumer(struct irq_bypass_consumer *consumer)
 	return __real_irq_bypass_register_consumer(consumer);
 }
 
-static void vm_bypass(void *priv)
+static void vm_bypass(void *priv, bool on)
 {
 	struct kvm *kvm = priv;
 	struct kvm_kernel_irqfd *irqfd;
 
 	if (!kvm_arch_has_irq_bypass())
 		return;
+	/* As in vm_flush(); the lock is not for who sleeps. */
 	list_for_each_entry(irqfd, &kvm->irqfds.items, list) {
-		int r = __real_irq_bypass_register_consumer(&irqfd->consumer);
+		int r;
 
+		if (!on) {
+			irq_bypass_unregister_consumer(&irqfd->consumer);
+			continue;
+		}
+		r = __real_irq_bypass_register_consumer(&irqfd->consumer);
 		if (r)
-			pr_warn("%s: GSI %d is not posted directly: error %d\n",
-				kvm_relay_instance.name, irqfd->gsi, r);
+			pr_warn_ratelimited("%s: GSI %d is not posted directly: error %d\n",
+					    kvm_relay_instance.name, irqfd->gsi, r);
 	}
 }
 

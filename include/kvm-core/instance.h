@@ -110,9 +110,10 @@ struct kvm_core_vm_extra {
  * @vm_hold:	the irqfds listen no more (true), and the signals stay in the
  *		eventfds' counters, or listen again. Those of a VM that is set up in
  *		a handoff do not listen at first.
- * @vm_flush:	wait for injections that a signal before @vm_hold has begun
- * @vm_bypass:	irqfds of a VM that was set up in a handoff become consumers of the
- *		producers (irqbypass) whose interrupts they deliver
+ * @vm_flush:	wait for injections that a signal before @vm_hold has begun. kvm-core has
+ *		the eventfds of all irqfds, for this and for the next
+ * @vm_bypass:	the irqfds are consumers (true) of the producers (irqbypass) whose
+ *		interrupts they deliver, or no longer are
  * @vcpu_pi:	the vCPU's posted-interrupt descriptor (kvm_core_pi_alloc()), NULL
  *		where the vendor has none. With @pi, the vCPU has that one from now on,
  *		and the former is returned. With KVM_CORE_PI_LIVE what the former holds
@@ -143,7 +144,7 @@ struct kvm_core_ops {
 	int (*vm_take_rings)(void *vm, const void *from);
 	void (*vm_hold)(void *vm, bool hold);
 	void (*vm_flush)(void *vm);
-	void (*vm_bypass)(void *vm);
+	void (*vm_bypass)(void *vm, bool on);
 	void *(*vcpu_pi)(void *vcpu, void *pi, enum kvm_core_pi_use use);
 	int (*vm_posted)(void *vm, bool on);
 #endif

@@ -32,7 +32,7 @@ enum core_phase {
 	CORE_PHASE_VCPU,	/* the vCPUs are created before this one */
 	CORE_PHASE_BUS,
 	CORE_PHASE_IRQ,
-	CORE_PHASE_DEVICE,	/* after the source is gone */
+	CORE_PHASE_DEVICE,	/* when the VM is the target's */
 	CORE_PHASES,
 };
 

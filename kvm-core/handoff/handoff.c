@@ -151,6 +151,8 @@ static int stopped_part(struct core_move *mv)
 	if (r)
 		goto go_on;
 	core_stage_commit(mv);
+	core_devices_pass(mv);
+	core_eventfds_drop(mv);
 	core_gate_leave(mv);
 	return 0;
 

@@ -12,18 +12,8 @@
 #include "core.h"
 #include "private.h"
 
-/**
- * core_replay_phase - replay what a descriptor was told
- * @mv: the handoff
- * @cf: the descriptor
- * @target: the object to set up
- * @phase: of the entries
- *
- * Context: the handoff's thread, replaying; sleeps.
- * Return: 0 or an error, and core_move_fail() was told.
- */
-int core_replay_phase(struct core_move *mv, struct core_file *cf,
-		      struct file *target, enum core_phase phase)
+static int replay_phase(struct core_move *mv, struct core_file *cf,
+			struct file *target, enum core_phase phase)
 {
 	struct core_entry *e;
 	long r = 0;
@@ -125,7 +115,7 @@ static int make_target(struct core_move *mv)
 	vm = core_file_of(first->file);
 	r = make_vm(mv, first);
 	for (phase = 0; !r && phase < CORE_PHASE_VCPU; phase++)
-		r = core_replay_phase(mv, vm, mv->vm_target, phase);
+		r = replay_phase(mv, vm, mv->vm_target, phase);
 	if (r)
 		return r;
 
@@ -138,10 +128,10 @@ static int make_target(struct core_move *mv)
 		cf->vcpu->target = p->target;
 	}
 	for (; !r && phase < CORE_PHASE_DEVICE; phase++) {
-		r = core_replay_phase(mv, vm, mv->vm_target, phase);
+		r = replay_phase(mv, vm, mv->vm_target, phase);
 		for_each_vcpu(cf, p, mv)
 			if (!r)
-				r = core_replay_phase(mv, cf, p->target, phase);
+				r = replay_phase(mv, cf, p->target, phase);
 	}
 	list_for_each_entry(p, &mv->pairs, link)
 		if (!r)

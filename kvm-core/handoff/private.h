@@ -99,8 +99,6 @@ void core_pairs_drop(struct core_move *mv);
 	     p = core_pair_vcpu(mv, (p)->link.next))
 
 /* prepare.c */
-int core_replay_phase(struct core_move *mv, struct core_file *cf,
-		      struct file *target, enum core_phase phase);
 int core_stage_prepare(struct core_move *mv);
 void core_prepare_undo(struct core_move *mv);
 void core_targets_drop(struct core_move *mv);
@@ -120,6 +118,7 @@ void core_gate_leave(struct core_move *mv);
 int core_stage_quiesce(struct core_move *mv);
 void core_quiesce_undo(struct core_move *mv);
 void core_signals_give(struct core_move *mv);
+void core_eventfds_drop(struct core_move *mv);
 
 /* move.c */
 int core_stage_move(struct core_move *mv);
@@ -129,6 +128,7 @@ void core_rings_undo(struct core_move *mv);
 void core_stage_commit(struct core_move *mv);
 
 /* retire.c */
+void core_devices_pass(struct core_move *mv);
 void core_stage_retire(struct core_move *mv);
 
 /* replay.c */

@@ -5,6 +5,7 @@
  */
 #define pr_fmt(fmt) "kvm-core: " fmt
 
+#include <linux/delay.h>
 #include <linux/eventfd.h>
 #include <linux/file.h>
 #include <linux/fs.h>
@@ -40,22 +41,51 @@ static void signal_eventfd(struct file *file, u64 n)
 }
 
 /*
+ * The eventfds of all irqfds, so that none is closed until core_eventfds_drop() and no
+ * irqfd goes away under who walks the source's or the target's. What the record has for
+ * the VM does not grow: the gate is held. -EAGAIN when one is being closed, which its
+ * irqfds have not been told.
+ *
  * Taking a counter's lock, to read it, waits for a signal that still found the
- * irqfd listening. What the record has for the VM does not grow: the gate is held.
+ * irqfd listening.
  */
-static void take_signals(struct core_move *mv)
+static int take_signals(struct core_move *mv)
 {
 	struct core_file *vm = core_file_of(mv->vm_file);
 	struct core_entry *e;
-	struct file *file;
+	int r = 0;
 
 	mutex_lock(&vm->rec.lock);
 	list_for_each_entry(e, &vm->rec.entries, link) {
-		file = e->efd ? core_eventfd_get(e->efd) : NULL;
-		if (!file)
+		if (!e->efd || e->efd->held)
 			continue;
-		e->efd->signalled += read_eventfd(file);
-		fput(file);
+		e->efd->held = core_eventfd_get(e->efd);
+		if (e->efd->held)
+			e->efd->signalled += read_eventfd(e->efd->held);
+		else if (!core_eventfd_closed(e->efd))
+			r = -EAGAIN;
+	}
+	mutex_unlock(&vm->rec.lock);
+	return r;
+}
+
+/**
+ * core_eventfds_drop - the VMM may close its eventfds
+ * @mv: the handoff, that may have them
+ *
+ * Context: the handoff's thread; sleeps.
+ */
+void core_eventfds_drop(struct core_move *mv)
+{
+	struct core_file *vm = core_file_of(mv->vm_file);
+	struct core_entry *e;
+
+	mutex_lock(&vm->rec.lock);
+	list_for_each_entry(e, &vm->rec.entries, link) {
+		if (!e->efd || !e->efd->held)
+			continue;
+		fput(e->efd->held);
+		e->efd->held = NULL;
 	}
 	mutex_unlock(&vm->rec.lock);
 }
@@ -70,20 +100,17 @@ void core_signals_give(struct core_move *mv)
 {
 	struct core_file *vm = core_file_of(mv->vm_file);
 	struct core_entry *e;
-	struct file *file;
 	u64 n;
 
 	mutex_lock(&vm->rec.lock);
 	list_for_each_entry(e, &vm->rec.entries, link) {
-		file = e->efd ? core_eventfd_get(e->efd) : NULL;
-		if (!file)
+		if (!e->efd || !e->efd->held)
 			continue;
 		/* What came meanwhile found nobody who listened. */
-		n = e->efd->signalled + read_eventfd(file);
+		n = e->efd->signalled + read_eventfd(e->efd->held);
 		e->efd->signalled = 0;
 		if (n)
-			signal_eventfd(file, n);
-		fput(file);
+			signal_eventfd(e->efd->held, n);
 	}
 	mutex_unlock(&vm->rec.lock);
 }
@@ -101,7 +128,12 @@ int core_stage_quiesce(struct core_move *mv)
 
 	ops->vm_hold(mv->vm_file->private_data, true);
 	mv->held = true;
-	take_signals(mv);
+	while (take_signals(mv)) {
+		if (core_move_late(mv))
+			return core_move_fail(mv, -ETIMEDOUT,
+					      "an eventfd that is closed does not end");
+		usleep_range(20, 100);
+	}
 	ops->vm_flush(mv->vm_file->private_data);
 	/* One of the target's that was signalled while it was made. */
 	mv->to->inst->ops->vm_flush(mv->vm_target->private_data);
@@ -121,4 +153,5 @@ void core_quiesce_undo(struct core_move *mv)
 	mv->from->inst->ops->vm_hold(mv->vm_file->private_data, false);
 	mv->held = false;
 	core_signals_give(mv);
+	core_eventfds_drop(mv);
 }

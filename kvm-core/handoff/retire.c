@@ -1,14 +1,71 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Stage retire: the source's VM is destroyed.
+ * Stage retire: devices go over, and the source's VM is destroyed.
  */
 #define pr_fmt(fmt) "kvm-core: " fmt
 
 #include <linux/delay.h>
+#include <linux/kvm.h>
 #include <linux/module.h>
 
 #include "core.h"
 #include "private.h"
+
+/* Of kvm-vfio, which is told of the VM that a group has, and no longer. */
+static long set_group(struct core_move *mv, struct file *device, struct file *group,
+		      u64 what)
+{
+	s32 fd = 0;
+	struct kvm_device_attr attr = {
+		.group = KVM_DEV_VFIO_GROUP,
+		.attr = what,
+		.addr = (unsigned long)&fd,
+	};
+	long r;
+
+	mv->mark.file[0] = group;
+	r = core_replay_buffer(device, KVM_SET_DEVICE_ATTR, &attr, sizeof(attr), &fd,
+			       sizeof(fd));
+	mv->mark.file[0] = NULL;
+	return r;
+}
+
+static void pass_groups(struct core_move *mv, struct core_pair *p)
+{
+	struct core_file *cf = core_file_of(p->file);
+	struct core_entry *e;
+	long r;
+
+	mutex_lock(&cf->rec.lock);
+	list_for_each_entry(e, &cf->rec.entries, link) {
+		set_group(mv, p->target, e->file[0], KVM_DEV_VFIO_GROUP_DEL);
+		r = set_group(mv, p->file, e->file[0], KVM_DEV_VFIO_GROUP_ADD);
+		if (r < 0)
+			pr_warn_ratelimited("VM %d: %s does not take a VFIO group: error %ld\n",
+					    mv->vm->id, mv->to->inst->name, r);
+	}
+	mutex_unlock(&cf->rec.lock);
+}
+
+/**
+ * core_devices_pass - VFIO groups and interrupt bypass go to the target
+ * @mv: the handoff, committed; the gate and the eventfds are still held
+ *
+ * So no KVM_IRQFD or KVM_SET_DEVICE_ATTR of the VMM's comes in between. The vCPUs
+ * run. No group and no producer has two VMs.
+ *
+ * Context: the handoff's thread, replaying; sleeps.
+ */
+void core_devices_pass(struct core_move *mv)
+{
+	struct core_pair *p;
+
+	list_for_each_entry(p, &mv->pairs, link)
+		if (core_file_of(p->file)->kind == CORE_FILE_DEVICE)
+			pass_groups(mv, p);
+	mv->from->inst->ops->vm_bypass(mv->vm_target->private_data, false);
+	mv->to->inst->ops->vm_bypass(mv->vm_file->private_data, true);
+}
 
 /**
  * core_stage_retire - the source's VM goes
@@ -18,23 +75,11 @@
  */
 void core_stage_retire(struct core_move *mv)
 {
-	struct core_pair *p;
-
 	/* The vCPUs go first, where they wait for this thread's CPU. */
 	usleep_range(500, 1000);
 	core_unpin(mv, mv->vm_file);
 	core_state_free(mv);
 	core_targets_drop(mv);
-
-	list_for_each_entry(p, &mv->pairs, link) {
-		struct core_file *cf = core_file_of(p->file);
-
-		if (cf->kind == CORE_FILE_DEVICE &&
-		    core_replay_phase(mv, cf, p->file, CORE_PHASE_DEVICE))
-			pr_warn("VM %d: %s does not take a VFIO device back\n",
-				mv->vm->id, mv->to->inst->name);
-	}
-	mv->to->inst->ops->vm_bypass(mv->vm_file->private_data);
 	core_pi_retire(mv);
 	core_file_dev_switch(mv->from, mv->to, mv->vm->mm);
 }
