@@ -388,13 +388,19 @@ static bool pass_refused(struct test *t)
  */
 static bool abandon(struct test *t)
 {
+	struct kvm_mp_state runs = { .mp_state = KVM_MP_STATE_RUNNABLE };
 	struct vm *vm = t->posted.vm, *next;
 	struct poster_stats before = { 0 }, after = { 0 };
+	unsigned int i;
 
 	next = vm_create(vm->path, &vm->shape, &vm->fds, t->posted.report);
 	if (!next || vm_pause(vm) || take_pi(next, vm) || !get_stats(t, &before))
 		return broken(t, "no VM that takes the descriptors", errno);
 	vm_destroy(next);
+	/* None of them stays halted: it enters the guest. */
+	for (i = 0; i < vm->shape.cpus; i++)
+		if (ioctl(vm->vcpu[i].fd, KVM_SET_MP_STATE, &runs))
+			return broken(t, "KVM_SET_MP_STATE", errno);
 	if (!get_stats(t, &after) || vm_resume(vm))
 		return false;
 	usleep(200000);
