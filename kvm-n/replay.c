@@ -10,6 +10,7 @@
 #include <linux/irqbypass.h>
 #include <linux/kobject.h>
 #include <linux/kvm_host.h>
+#include <linux/mm.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
@@ -37,6 +38,10 @@ WRAP(fd_install);
 REAL(fd_install);
 WRAP(kobject_uevent_env);
 REAL(kobject_uevent_env);
+WRAP(get_user_pages);
+REAL(get_user_pages);
+WRAP(get_user_pages_unlocked);
+REAL(get_user_pages_unlocked);
 
 /* No address of userspace; the second question is asked of no one else. */
 static bool of_kernel(const void __user *p, size_t n, bool write)
@@ -151,6 +156,30 @@ void __wrap_fd_install(unsigned int fd, struct file *file)
 	}
 	kvm_core_file_number(file, fd);
 	__real_fd_install(fd, file);
+}
+
+/*
+ * A page of the VMM's that is not there may take as long as the VMM likes. Where nobody
+ * waits for it (core_nowait_begin()), a vCPU fetches it later, on its way into the guest.
+ */
+static unsigned int gup_flags_now(unsigned int flags)
+{
+	return kvm_core_nowait() ? flags | FOLL_NOWAIT : flags;
+}
+
+long __wrap_get_user_pages(unsigned long start, unsigned long nr_pages,
+			   unsigned int gup_flags, struct page **pages,
+			   struct vm_area_struct **vmas)
+{
+	return __real_get_user_pages(start, nr_pages, gup_flags_now(gup_flags), pages,
+				     vmas);
+}
+
+long __wrap_get_user_pages_unlocked(unsigned long start, unsigned long nr_pages,
+				    struct page **pages, unsigned int gup_flags)
+{
+	return __real_get_user_pages_unlocked(start, nr_pages, pages,
+					      gup_flags_now(gup_flags));
 }
 
 /* A VM that changes its KVM is neither created nor destroyed. */

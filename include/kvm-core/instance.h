@@ -242,6 +242,7 @@ void kvm_core_count_vm(bool created, bool destroyed,
 bool kvm_core_replaying(void);
 bool kvm_core_arg(const void *at, size_t len, bool write);
 bool kvm_core_arg_file(unsigned int fd, struct file **file);
+bool kvm_core_nowait(void);
 int kvm_core_replay_fd(void);
 void kvm_core_replay_made(struct file *file);
 int kvm_core_owner_pid(void);

@@ -122,6 +122,19 @@ bool kvm_core_replaying(void)
 EXPORT_SYMBOL_GPL(kvm_core_replaying);
 
 /**
+ * kvm_core_nowait - is user memory that is not there to be done without?
+ *
+ * Context: process.
+ */
+bool kvm_core_nowait(void)
+{
+	struct core_mark *mark = core_mark_current();
+
+	return mark && mark->nowait;
+}
+EXPORT_SYMBOL_GPL(kvm_core_nowait);
+
+/**
  * kvm_core_arg - may this address of the kernel be read or written for userspace's
  * @at: where
  * @len: bytes

@@ -29,6 +29,7 @@ struct core_range {
  * @task:	the task; the rest is used by it alone
  * @replay:	a handoff calls: what is made is kvm-core's, and nobody hears of it.
  *		Otherwise it is a call of the VMM's whose argument was copied.
+ * @nowait:	user memory that is not there is not waited for
  * @arg:	the argument of the ioctl that is called, and what that points to
  * @wrote:	the instance wrote to one of them
  * @file:	files that the argument's descriptors 0 and 1 stand for
@@ -41,6 +42,7 @@ struct core_mark {
 	struct hlist_node link;
 	struct task_struct *task;
 	bool replay;
+	bool nowait;
 	struct core_range arg[2];
 	bool wrote;
 	struct file *file[2];

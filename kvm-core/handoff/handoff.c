@@ -118,6 +118,35 @@ bool core_move_timed_out(const struct core_move *mv)
 	return ktime_ms_delta(ktime_get(), mv->began) > mv->args->timeout_ms;
 }
 
+/* The VM stands still; with an error, the source has all that it had. */
+static int standing_part(struct core_move *mv)
+{
+	int r;
+
+	stage_begin(mv, KVM_CORE_STAGE_QUIESCE);
+	r = stage_end(mv, core_stage_quiesce(mv));
+	if (r)
+		goto undo;
+
+	stage_begin(mv, KVM_CORE_STAGE_MOVE);
+	r = stage_end(mv, core_stage_move(mv));
+	if (r)
+		goto undo;
+
+	stage_begin(mv, KVM_CORE_STAGE_COMMIT);
+	if (core_move_late(mv))
+		r = core_move_fail(mv, -ETIMEDOUT, "stopped for longer than %u us",
+				   mv->args->deadline_us);
+	r = stage_end(mv, r);
+	if (!r)
+		return 0;
+undo:
+	core_rings_undo(mv);
+	core_state_go(mv);
+	core_quiesce_undo(mv);
+	return r;
+}
+
 /* From stop to commit; the VM is stopped, or not, on one side or the other. */
 static int stopped_part(struct core_move *mv)
 {
@@ -130,37 +159,18 @@ static int stopped_part(struct core_move *mv)
 		return r;
 	}
 	r = stage_end(mv, 0);
-	if (r)
-		goto go_on;
-
-	stage_begin(mv, KVM_CORE_STAGE_QUIESCE);
-	r = stage_end(mv, core_stage_quiesce(mv));
-	if (r)
-		goto go_on;
-
-	stage_begin(mv, KVM_CORE_STAGE_MOVE);
-	r = stage_end(mv, core_stage_move(mv));
-	if (r)
-		goto go_on;
-
-	stage_begin(mv, KVM_CORE_STAGE_COMMIT);
-	if (core_move_late(mv))
-		r = core_move_fail(mv, -ETIMEDOUT, "stopped for longer than %u us",
-				   mv->args->deadline_us);
-	r = stage_end(mv, r);
-	if (r)
-		goto go_on;
-	core_stage_commit(mv);
-	core_devices_pass(mv);
-	core_eventfds_drop(mv);
-	core_gate_leave(mv);
-	return 0;
-
-go_on:
-	core_rings_undo(mv);
-	core_state_go(mv);
-	core_quiesce_undo(mv);
-	core_vcpus_release(mv);
+	if (!r) {
+		core_nowait_begin(&mv->mark);
+		r = standing_part(mv);
+		core_nowait_end(&mv->mark);
+	}
+	if (r) {
+		core_vcpus_release(mv);
+	} else {
+		core_stage_commit(mv);
+		core_devices_pass(mv);
+		core_eventfds_drop(mv);
+	}
 	core_gate_leave(mv);
 	return r;
 }

@@ -183,7 +183,11 @@ int core_stage_prepare(struct core_move *mv)
 		r = core_pi_prepare(mv);
 	if (r)
 		return r;
-	return core_populate(mv);
+	/* A page that was there and went is left to the guest. */
+	core_nowait_begin(&mv->mark);
+	r = core_populate(mv);
+	core_nowait_end(&mv->mark);
+	return r;
 }
 
 /**

@@ -133,6 +133,8 @@ void core_stage_retire(struct core_move *mv);
 
 /* replay.c */
 void core_replay_begin(struct core_mark *mark, pid_t pid);
+void core_nowait_begin(struct core_mark *mark);
+void core_nowait_end(struct core_mark *mark);
 long core_replay_ioctl(struct file *file, unsigned int cmd, const void *arg);
 long core_replay_buffer(struct file *file, unsigned int cmd, const void *arg,
 			size_t len, const void *more, size_t more_len);

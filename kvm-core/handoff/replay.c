@@ -11,6 +11,7 @@
 #include <linux/kvm.h>
 #include <linux/overflow.h>
 #include <linux/string.h>
+#include <linux/uaccess.h>
 
 #include "core.h"
 #include "private.h"
@@ -28,6 +29,34 @@ void core_replay_begin(struct core_mark *mark, pid_t pid)
 	mark->replay = true;
 	mark->pid = pid;
 	core_mark_set(mark);
+}
+
+/**
+ * core_nowait_begin - from here on the current task waits for no user memory
+ * @mark: the task's
+ *
+ * An instance that reads or writes guest memory finds what is mapped in the VMM's page
+ * tables and gets an error for the rest, by copying (pagefault_disable()) as by
+ * get_user_pages() (kvm-n/replay.c).
+ *
+ * Context: process. The task may sleep until core_nowait_end().
+ */
+void core_nowait_begin(struct core_mark *mark)
+{
+	mark->nowait = true;
+	pagefault_disable();
+}
+
+/**
+ * core_nowait_end - undo core_nowait_begin()
+ * @mark: the task's
+ *
+ * Context: process.
+ */
+void core_nowait_end(struct core_mark *mark)
+{
+	pagefault_enable();
+	mark->nowait = false;
 }
 
 static void give(const void *arg, size_t len, const void *more, size_t more_len)

@@ -19,7 +19,9 @@ static void do_work(struct core_move *mv, struct core_file *cf)
 	struct core_mark mark;
 
 	core_replay_begin(&mark, 0);
+	core_nowait_begin(&mark);
 	vcpu->result = vcpu->work(mv, cf);
+	core_nowait_end(&mark);
 	core_mark_clear(&mark);
 	/* After the result, which the handoff reads then. */
 	smp_store_release(&vcpu->work, NULL);

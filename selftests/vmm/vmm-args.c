@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <linux/kvm_core.h>
 #include <linux/userfaultfd.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,7 +24,7 @@ static const char usage[] =
 "\n"
 "A VMM on INSTANCE changes arguments while they are read, and is then moved to OTHER:\n"
 "both have what was read the first time. With race, another thread exchanges\n"
-"descriptors all the time. TAP output.\n";
+"descriptors, and closes eventfds, all the time. TAP output.\n";
 
 #define PAGE 4096ul
 #define SMALL (64 * PAGE)
@@ -287,6 +288,104 @@ static void test_kernel_address(void)
 	ksft_test_result(ok, "an address of the kernel in an argument is EFAULT\n");
 }
 
+/* Pages that are missing until somebody waits for one for too long. */
+struct missing {
+	char	*at;
+	size_t	size;
+	int	uffd;
+	bool	end;
+	int	waited;
+	pthread_t thread;
+};
+
+static void *missing_watch(void *arg)
+{
+	struct missing *m = arg;
+	struct pollfd p = { .fd = m->uffd, .events = POLLIN };
+	struct uffd_msg msg;
+
+	while (!VMM_LOAD(m->end)) {
+		struct uffdio_zeropage zero = { .range.len = PAGE };
+
+		if (poll(&p, 1, 50) <= 0 || read(m->uffd, &msg, sizeof(msg)) != sizeof(msg))
+			continue;
+		m->waited++;
+		/* So that the test comes to an end. */
+		sleep(2);
+		zero.range.start = msg.arg.pagefault.address & ~(PAGE - 1);
+		ioctl(m->uffd, UFFDIO_ZEROPAGE, &zero);
+	}
+	return NULL;
+}
+
+static void missing_open(struct missing *m, char *at, size_t size)
+{
+	struct uffdio_api api = { .api = UFFD_API };
+	struct uffdio_register reg = {
+		.mode = UFFDIO_REGISTER_MODE_MISSING,
+		.range = { .start = (unsigned long)at, .len = size },
+	};
+
+	*m = (struct missing){ .at = at, .size = size };
+	m->uffd = syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
+	if (m->uffd < 0 || ioctl(m->uffd, UFFDIO_API, &api) ||
+	    madvise(at, size, MADV_DONTNEED) || ioctl(m->uffd, UFFDIO_REGISTER, &reg) ||
+	    pthread_create(&m->thread, NULL, missing_watch, m))
+		ksft_exit_fail_msg("userfaultfd: %s\n", strerror(errno));
+}
+
+static void missing_close(struct missing *m)
+{
+	VMM_STORE(m->end, true);
+	pthread_join(m->thread, NULL);
+	close(m->uffd);
+}
+
+#define WALL_CLOCK	0x4b564d00
+#define SYSTEM_TIME	0x4b564d01
+
+static bool msr(struct raw *v, __u32 index, __u64 *value, bool set)
+{
+	struct {
+		struct kvm_msrs head;
+		struct kvm_msr_entry e;
+	} m = { .head.nmsrs = 1, .e.index = index, .e.data = *value };
+	bool ok = ioctl(v->vcpu, set ? KVM_SET_MSRS : KVM_GET_MSRS, &m) == 1;
+
+	*value = m.e.data;
+	return ok;
+}
+
+/* KVM writes to kvmclock's pages when it gets these MSRs. */
+static void test_missing(void)
+{
+	struct kvm_userspace_memory_region slot = {
+		.slot = 1, .guest_phys_addr = 1 << 20, .memory_size = SMALL,
+	};
+	const __u64 wall = slot.guest_phys_addr, time = slot.guest_phys_addr + PAGE + 1;
+	__u64 wall_now = wall, time_now = time;
+	struct missing m;
+	struct raw v;
+	char *mem;
+	bool ok;
+
+	mem = mmap(NULL, SMALL, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	slot.userspace_addr = (unsigned long)mem;
+	raw_open(&v);
+	ok = !ioctl(v.vm, KVM_SET_USER_MEMORY_REGION, &slot) &&
+	     msr(&v, WALL_CLOCK, &wall_now, true) && msr(&v, SYSTEM_TIME, &time_now, true);
+	missing_open(&m, mem, SMALL);
+	ok &= raw_move(&v);
+	missing_close(&m);
+	ok &= msr(&v, WALL_CLOCK, &wall_now, false) && msr(&v, SYSTEM_TIME, &time_now, false) &&
+	      wall_now == wall && time_now == time;
+	if (m.waited)
+		ksft_print_msg("it waited for %d pages\n", m.waited);
+	raw_close(&v);
+	munmap(mem, SMALL);
+	ksft_test_result(ok && !m.waited, "a move does not wait for guest memory that is missing\n");
+}
+
 static long open_files(void)
 {
 	FILE *f = fopen("/proc/sys/fs/file-nr", "r");
@@ -420,6 +519,73 @@ static void test_race(void)
 			 "a VM does not hold itself, whatever a descriptor turns into\n");
 }
 
+/*
+ * irqfds of which the injections are under way end, all at once, by the close() of
+ * their eventfds, which no ioctl and so no gate is in the way of.
+ */
+#define ENDING 200
+#define ENDING_MOVES 30
+
+static struct {
+	int	vm;
+	bool	end;
+	unsigned long rounds;
+	bool	failed;
+} ender;
+
+static void *end_irqfds(void *arg)
+{
+	static int fd[ENDING];
+	const __u64 one = 1;
+	int i;
+
+	(void)arg;
+	while (!VMM_LOAD(ender.end)) {
+		for (i = 0; i < ENDING; i++) {
+			struct kvm_irqfd irqfd = { .gsi = i % 24 };
+
+			fd[i] = eventfd(0, EFD_CLOEXEC);
+			irqfd.fd = fd[i];
+			if (ioctl(ender.vm, KVM_IRQFD, &irqfd))
+				ender.failed = true;
+		}
+		for (i = 0; i < ENDING; i++)
+			if (write(fd[i], &one, sizeof(one)) != sizeof(one))
+				ender.failed = true;
+		for (i = 0; i < ENDING; i++)
+			close(fd[i]);
+		VMM_STORE(ender.rounds, ender.rounds + 1);
+	}
+	return NULL;
+}
+
+static void test_ending(void)
+{
+	const char *here = from, *there = to;
+	unsigned long rounds;
+	pthread_t thread;
+	struct raw v;
+	int i, moved = 0;
+
+	raw_open(&v);
+	ender.vm = v.vm;
+	pthread_create(&thread, NULL, end_irqfds, NULL);
+	for (i = 0; i < ENDING_MOVES; i++) {
+		to = i % 2 ? here : there;
+		moved += raw_move(&v);
+		rounds = VMM_LOAD(ender.rounds);
+		while (VMM_LOAD(ender.rounds) < rounds + 1)
+			usleep(1000);
+	}
+	to = there;
+	VMM_STORE(ender.end, true);
+	pthread_join(thread, NULL);
+	raw_close(&v);
+	ksft_print_msg("%d moves, %lu times %d irqfds\n", moved, ender.rounds, ENDING);
+	ksft_test_result(moved == ENDING_MOVES && !ender.failed,
+			 "irqfds end by their eventfds while they are waited for\n");
+}
+
 int main(int argc, char **argv)
 {
 	if (argc == 2 && !strcmp(argv[1], "--help")) {
@@ -434,14 +600,16 @@ int main(int argc, char **argv)
 	to = argv[2];
 	ksft_print_header();
 	if (argc == 4) {
-		ksft_set_plan(1);
+		ksft_set_plan(2);
 		test_race();
+		test_ending();
 		ksft_finished();
 	}
-	ksft_set_plan(4);
+	ksft_set_plan(5);
 	test_slot();
 	test_cpuid();
 	test_kernel_address();
+	test_missing();
 	test_closed_ioeventfds();
 	ksft_finished();
 }
