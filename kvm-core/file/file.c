@@ -104,15 +104,14 @@ long core_file_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 
 	if (down_read_killable(cf->gate))
 		return -EINTR;
-	if (core_file_dead(cf)) {
+	if (core_file_dead(cf))
 		r = -EIO;
-	} else if (cf->vcpu && cmd == DIRTY_RING_TAKE) {
+	else if (cf->vcpu && cmd == DIRTY_RING_TAKE)
 		r = take_ring(cf, file, arg);
-	} else if (!cf->vm) {
+	else if (!cf->vm)
 		r = cf->inner->unlocked_ioctl(file, cmd, arg);
-	} else {
+	else
 		r = core_call(cf, file, cmd, arg);
-	}
 	up_read(cf->gate);
 	return r;
 }

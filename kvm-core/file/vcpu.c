@@ -193,15 +193,14 @@ long core_vcpu_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 		return core_file_ioctl(file, cmd, arg);
 	if (mutex_lock_killable(&vcpu->gate))
 		return -EINTR;
-	if (unlikely(READ_ONCE(cf->ci->state) == CORE_FAILED)) {
+	if (unlikely(READ_ONCE(cf->ci->state) == CORE_FAILED))
 		r = -EIO;
-	} else if (likely(cmd == KVM_RUN)) {
+	else if (likely(cmd == KVM_RUN))
 		r = vcpu_run(file, cf, arg);
-	} else if (cmd == KVM_CORE_VCPU_TAKE_PI) {
+	else if (cmd == KVM_CORE_VCPU_TAKE_PI)
 		r = core_above.pi_take(file, cf, arg);
-	} else {
+	else
 		r = core_call(cf, file, cmd, arg);
-	}
 	mutex_unlock(&vcpu->gate);
 	if (unlikely(READ_ONCE(vcpu->stop)))
 		wake_up_all(&cf->vm->wait);

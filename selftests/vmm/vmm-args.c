@@ -383,7 +383,8 @@ static void test_missing(void)
 		ksft_print_msg("it waited for %d pages\n", m.waited);
 	raw_close(&v);
 	munmap(mem, SMALL);
-	ksft_test_result(ok && !m.waited, "a move does not wait for guest memory that is missing\n");
+	ksft_test_result(ok && !m.waited,
+			 "a move does not wait for guest memory that is missing\n");
 }
 
 static long open_files(void)
@@ -436,7 +437,8 @@ static void test_closed_ioeventfds(void)
 	ok &= there == IOEVENTFDS;
 	close(spare);
 	raw_close(&v);
-	ksft_test_result(ok, "an ioeventfd outlives its eventfd's last descriptor, which is not kept\n");
+	ksft_test_result(ok,
+			 "an ioeventfd outlives its eventfd's last descriptor, which is not kept\n");
 }
 
 /* -- race -- */
@@ -485,7 +487,7 @@ static void race_child(void)
 	_exit(ok ? 0 : 1);
 }
 
-static int vms(void)
+static int count_vms(void)
 {
 	DIR *d = opendir("/sys/kernel/kvm_core/vms");
 	struct dirent *e;
@@ -511,7 +513,7 @@ static void test_race(void)
 		ok &= pid > 0 && waitpid(pid, &status, 0) == pid && !status;
 	}
 	/* The last files go when the host gets round to it. */
-	for (tries = 0; (left = vms()) && tries < 600; tries++)
+	for (tries = 0; (left = count_vms()) && tries < 600; tries++)
 		usleep(50000);
 	if (left)
 		ksft_print_msg("%d VMs of no process are left\n", left);

@@ -322,7 +322,8 @@ static int take_ring_compat(int to_fd, int from_fd)
 	long r;
 
 	asm volatile("int $0x80" : "=a" (r) :
-		     "0" (54l), "b" ((long)to_fd), "c" ((long)DIRTY_RING_TAKE), "d" ((long)from_fd) :
+		     "0" (54l), "b" ((long)to_fd), "c" ((long)DIRTY_RING_TAKE),
+		     "d" ((long)from_fd) :
 		     "r8", "r9", "r10", "r11", "memory");
 	if (r >= 0)
 		return r;
