@@ -3,7 +3,9 @@
  * What can be seen of sessions. The token is not part of it.
  */
 #include <linux/cred.h>
+#include <linux/blk_types.h>
 #include <linux/errno.h>
+#include <linux/fs.h>
 #include <linux/minmax.h>
 #include <linux/pid.h>
 #include <linux/string.h>
@@ -12,26 +14,27 @@
 
 #include "private.h"
 
-/* By number, for the caller to see; keepalive_lock is held. */
-static int session_find(u32 id, bool next, struct session **found)
+/* The first from a number on; keepalive_lock is held. */
+static int session_next(const struct caller *by, u32 id, struct session **found)
 {
 	unsigned long at = id;
-	struct session *session;
 
-	if (!next) {
-		session = xa_load(&sessions, id);
-		if (!session)
-			return -ENOENT;
-		*found = session;
-		return session_is_visible(session) ? 0 : -EPERM;
-	}
-	xa_for_each_start(&sessions, at, session, id) {
-		if (!session_is_visible(session))
-			continue;
-		*found = session;
-		return 0;
-	}
-	return -ENOENT;
+	if (!by->admin)
+		return -EPERM;
+	*found = xa_find(&sessions, &at, ULONG_MAX, XA_PRESENT);
+	return *found ? 0 : -ENOENT;
+}
+
+/* What everybody has allocated in files that are kept; keepalive_lock is held. */
+static u64 memory_of(const struct session *session)
+{
+	const struct item *item;
+	u64 blocks = 0;
+
+	list_for_each_entry(item, &session->items, link)
+		if (item->kind == VFIO_KEEPALIVE_MEMORY)
+			blocks += READ_ONCE(file_inode(item->file)->i_blocks);
+	return blocks << SECTOR_SHIFT;
 }
 
 /* As the caller sees it, 0 if it is gone or out of sight. */
@@ -49,7 +52,7 @@ static u32 left_ms(const struct session *session)
 {
 	s64 left;
 
-	if (session->phase != VFIO_KEEPALIVE_ORPHANED)
+	if (session->phase != VFIO_KEEPALIVE_ORPHANED || session->due)
 		return 0;
 	left = ktime_ms_delta(session->deadline, ktime_get());
 	return max(left, 0LL);
@@ -57,24 +60,28 @@ static u32 left_ms(const struct session *session)
 
 /**
  * info_session - VFIO_KEEPALIVE_INFO
- * @session: of the descriptor, or NULL
+ * @by: by what it came
  * @args: argument
  *
  * Context: process.
  * Return: 0; errnos: see Documentation/vfio-keepalive.rst.
  */
-long info_session(struct session *session, struct vfio_keepalive_info *args)
+long info_session(const struct caller *by, struct vfio_keepalive_info *args)
 {
-	int r = 0;
+	struct session *session;
+	int r;
 
-	if (args->reserved || (session && args->flags))
+	if (args->reserved || (by->session && args->flags))
 		return -EINVAL;
 	mutex_lock(&keepalive_lock);
-	if (!session)
-		r = session_find(args->session, args->flags & VFIO_KEEPALIVE_NEXT, &session);
+	if (args->flags & VFIO_KEEPALIVE_NEXT)
+		r = session_next(by, args->session, &session);
+	else
+		r = session_of(by, args->session, &session);
 	if (!r) {
 		args->session = session->id;
-		args->state = session->phase;
+		/* What is due cannot be claimed any more, whoever still has it. */
+		args->state = session->due ? VFIO_KEEPALIVE_RELEASED : session->phase;
 		args->items = session->nr_items;
 		args->claims = session->claims;
 		args->uid = from_kuid_munged(current_user_ns(), session->uid);
@@ -82,6 +89,7 @@ long info_session(struct session *session, struct vfio_keepalive_info *args)
 		args->limit_ms = session->limit_ms;
 		args->left_ms = left_ms(session);
 		args->bytes = session->bytes;
+		args->memory = memory_of(session);
 		args->state_size = blob_size(session->state);
 		memcpy(args->name, session->name, sizeof(args->name));
 		memcpy(args->comm, session->comm, sizeof(args->comm));
@@ -101,16 +109,17 @@ static bool matches(const struct item *item, const struct vfio_keepalive_item *a
 
 /**
  * info_item - VFIO_KEEPALIVE_ITEM
- * @session: of the descriptor, or NULL
+ * @by: by what it came
  * @args: argument
  *
  * Context: process.
  * Return: 0; errnos: see Documentation/vfio-keepalive.rst.
  */
-long info_item(struct session *session, struct vfio_keepalive_item *args)
+long info_item(const struct caller *by, struct vfio_keepalive_item *args)
 {
+	struct session *session;
 	struct item *item;
-	int r = 0;
+	int r;
 
 	if (args->reserved ||
 	    args->flags == (VFIO_KEEPALIVE_ITEM_NEXT | VFIO_KEEPALIVE_ITEM_BY_NAME))
@@ -118,8 +127,7 @@ long info_item(struct session *session, struct vfio_keepalive_item *args)
 	if ((args->flags & VFIO_KEEPALIVE_ITEM_BY_NAME) && !keepalive_name_ok(args->name))
 		return -EINVAL;
 	mutex_lock(&keepalive_lock);
-	if (!session)
-		r = session_find(args->session, false, &session);
+	r = session_of(by, args->session, &session);
 	if (r)
 		goto out;
 	r = -ENOENT;

@@ -14,7 +14,7 @@
 #include "private.h"
 
 /* All that is kept, to find a file that is kept already */
-static DEFINE_HASHTABLE(files, 8);
+static DEFINE_HASHTABLE(files, 10);
 
 /*
  * What closing does is to happen from the device down: it is reset and cannot do DMA or
@@ -33,7 +33,14 @@ static int item_wake(wait_queue_entry_t *wait, unsigned int mode, int sync, void
 {
 	struct item *item = container_of(wait, struct item, wait);
 
-	if (key_to_poll(key) & EPOLLIN)
+	if (!(key_to_poll(key) & EPOLLIN))
+		return 0;
+	/*
+	 * Only an orphan is released for it, and what becomes one is looked at: either that
+	 * sees the count or this the phase. A VMM that signals itself makes no work.
+	 */
+	smp_mb();
+	if (READ_ONCE(item->session->phase) == VFIO_KEEPALIVE_ORPHANED)
 		session_poke(item->session);
 	return 0;
 }
@@ -107,6 +114,18 @@ bool item_wants_release(struct session *session)
 	return false;
 }
 
+/* VFIO lets nobody have one of these twice. */
+static bool is_exclusive(u32 kind)
+{
+	return kind == VFIO_KEEPALIVE_CONTAINER || kind == VFIO_KEEPALIVE_GROUP ||
+		kind == VFIO_KEEPALIVE_DEVICE;
+}
+
+static bool is_in_container(u32 kind)
+{
+	return kind == VFIO_KEEPALIVE_GROUP || kind == VFIO_KEEPALIVE_DEVICE;
+}
+
 /* The file of the first container from @index on, with a reference, or NULL. */
 static struct file *next_container(struct session *session, u32 *index)
 {
@@ -125,32 +144,46 @@ static struct file *next_container(struct session *session, u32 *index)
 	return file;
 }
 
+/* keepalive_lock is held. */
+static struct item *find_container(struct session *session, const void *container)
+{
+	struct item *item;
+
+	list_for_each_entry(item, &session->items, link)
+		if (item->kind == VFIO_KEEPALIVE_CONTAINER && item->container == container)
+			return item;
+	return NULL;
+}
+
 /*
- * An mdev may have come into a container since that was added. A group or a device
- * of which no container is here could not be given a new address space.
+ * The container of a group or device. Without it that could not be given a new address
+ * space; and an mdev may have come into it since it was added.
  */
-static int check_containers(struct session *session)
+static int check_container(struct session *session, struct item *item)
 {
 	struct file *file;
 	u32 index = 0;
 	int r = -ENODEV;
 
-	while ((file = next_container(session, &index))) {
-		r = kind_check(file, VFIO_KEEPALIVE_CONTAINER);
+	while (r == -ENODEV && (file = next_container(session, &index))) {
+		if (kind_is_in(item->file, item->kind, kind_container(file))) {
+			item->container = kind_container(file);
+			r = kind_check(file, VFIO_KEEPALIVE_CONTAINER);
+		}
 		fput(file);
-		if (r)
-			break;
 	}
 	return r;
 }
 
-static int item_check(struct session *session, struct file *file, u32 kind)
+static int item_check(struct session *session, struct item *item)
 {
-	int r = kind_check(file, kind);
+	int r = kind_check(item->file, item->kind);
 
-	if (!r && (kind == VFIO_KEEPALIVE_GROUP || kind == VFIO_KEEPALIVE_DEVICE))
-		r = check_containers(session);
-	return r;
+	if (r)
+		return r;
+	if (item->kind == VFIO_KEEPALIVE_CONTAINER)
+		item->container = kind_container(item->file);
+	return is_in_container(item->kind) ? check_container(session, item) : 0;
 }
 
 /* keepalive_lock is held. */
@@ -161,9 +194,17 @@ static int item_insert(struct session *session, struct item *item)
 
 	if (!session_is_usable(session))
 		return -ENODEV;
-	hash_for_each_possible(files, other, hash, (unsigned long)item->file)
-		if (other->file == item->file)
-			return other->session == session ? -EEXIST : -EBUSY;
+	hash_for_each_possible(files, other, hash, (unsigned long)item->file) {
+		if (other->file != item->file)
+			continue;
+		if (other->session == session)
+			return -EEXIST;
+		if (is_exclusive(item->kind))
+			return -EBUSY;
+	}
+	/* It was there, but may have been removed. */
+	if (is_in_container(item->kind) && !find_container(session, item->container))
+		return -ENODEV;
 	list_for_each_entry(other, &session->items, link)
 		if (!strcmp(other->name, item->name))
 			return -EEXIST;
@@ -202,9 +243,6 @@ long item_add(struct session *session, const struct vfio_keepalive_add *args)
 	file = fget(args->fd);
 	if (!file)
 		return -EBADF;
-	r = item_check(session, file, args->kind);
-	if (r)
-		goto out_file;
 	item = kzalloc(sizeof(*item), GFP_KERNEL_ACCOUNT);
 	r = -ENOMEM;
 	if (!item)
@@ -214,6 +252,9 @@ long item_add(struct session *session, const struct vfio_keepalive_add *args)
 	item->kind = args->kind;
 	item->flags = args->flags;
 	strscpy(item->name, args->name, sizeof(item->name));
+	r = item_check(session, item);
+	if (r)
+		goto out_item;
 	item->state = blob_copy(args->state, args->state_size);
 	if (IS_ERR(item->state)) {
 		r = PTR_ERR(item->state);
@@ -246,6 +287,19 @@ static void item_take(struct session *session, struct item *item)
 	limit_charge(session, -1, -(s64)blob_size(item->state));
 }
 
+/* Without its container a group or device is not kept; keepalive_lock is held. */
+static bool is_needed(struct session *session, const struct item *item)
+{
+	struct item *other;
+
+	if (item->kind != VFIO_KEEPALIVE_CONTAINER)
+		return false;
+	list_for_each_entry(other, &session->items, link)
+		if (other != item && other->container == item->container)
+			return true;
+	return false;
+}
+
 /**
  * item_remove - VFIO_KEEPALIVE_REMOVE
  * @session: the session
@@ -267,10 +321,13 @@ long item_remove(struct session *session, const struct vfio_keepalive_index *arg
 		item = item_find(session, args->index);
 		r = -ENOENT;
 	}
-	if (item)
-		item_take(session, item);
+	if (item) {
+		r = is_needed(session, item) ? -EBUSY : 0;
+		if (!r)
+			item_take(session, item);
+	}
 	mutex_unlock(&keepalive_lock);
-	if (!item)
+	if (r)
 		return r;
 	file = item->file;
 	item_free(item);

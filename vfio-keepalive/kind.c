@@ -3,6 +3,8 @@
  * Is a file what it is said to be? None of the kinds can hold another file that leads
  * back to a session, so no session keeps itself.
  */
+#include <linux/cdev.h>
+#include <linux/device.h>
 #include <linux/err.h>
 #include <linux/eventfd.h>
 #include <linux/fs.h>
@@ -92,6 +94,56 @@ static int memory_check(struct file *file)
 
 	return S_ISREG(inode->i_mode) && (magic == TMPFS_MAGIC || magic == HUGETLBFS_MAGIC) ?
 		0 : -EINVAL;
+}
+
+/* How far behind a group's device and character device its container is looked for */
+#define GROUP_WORDS	8
+
+/*
+ * VFIO has nothing to ask which container a group is in. The group's own structure, which
+ * begins with its device and its character device, has that soon after them. It is
+ * found by its value: @container is what VFIO has for a container whose file is
+ * open here, so nothing else is at that address, and nothing is followed. If a kernel
+ * has it elsewhere, no group is in any container, and none can be kept.
+ */
+static bool group_is_in(const void *group, const void *container)
+{
+	const void * const *at = group + sizeof(struct device) + sizeof(struct cdev);
+	size_t i;
+
+	for (i = 0; i < GROUP_WORDS; i++)
+		if (READ_ONCE(at[i]) == container)
+			return true;
+	return false;
+}
+
+/**
+ * kind_container - by what VFIO knows a container
+ * @file: of kind VFIO_KEEPALIVE_CONTAINER, or a group or device
+ *
+ * Return: for kind_is_in(), as long as the file is open.
+ */
+const void *kind_container(struct file *file)
+{
+	return file->private_data;
+}
+
+/**
+ * kind_is_in - is a group or device in a container?
+ * @file: of that kind
+ * @kind: VFIO_KEEPALIVE_GROUP or VFIO_KEEPALIVE_DEVICE
+ * @container: of kind_container(), the file of which the caller has
+ *
+ * A group of which a device is open remains in its container.
+ *
+ * Return: true if it is.
+ */
+bool kind_is_in(struct file *file, u32 kind, const void *container)
+{
+	const struct vfio_device *device = file->private_data;
+
+	return group_is_in(kind == VFIO_KEEPALIVE_DEVICE ? device->group : file->private_data,
+			   container);
 }
 
 /**

@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * How much a user may have kept: what is in a session is in no process, so no
- * rlimit sees it.
+ * How much may be kept: what is in a session is in no process, so no rlimit sees it.
+ * All VMMs of a host may be one user's, so what counts is the session, the memory
+ * cgroup, and the host.
  */
+#include <linux/cgroup.h>
+#include <linux/err.h>
+#include <linux/memcontrol.h>
 #include <linux/kernel.h>
 #include <linux/module.h>
 #include <linux/moduleparam.h>
@@ -10,43 +14,89 @@
 
 #include "private.h"
 
-static unsigned int max_sessions = 16;
+static unsigned int max_sessions = 4096;
 module_param(max_sessions, uint, 0644);
-MODULE_PARM_DESC(max_sessions, "Sessions of one user (16)");
+MODULE_PARM_DESC(max_sessions, "Sessions of the host (4096)");
 
-static unsigned int max_items = 1024;
+static unsigned int max_cgroup_sessions = 64;
+module_param(max_cgroup_sessions, uint, 0644);
+MODULE_PARM_DESC(max_cgroup_sessions, "Sessions of a memory cgroup other than the root's (64)");
+
+static unsigned int max_items = 4096;
 module_param(max_items, uint, 0644);
-MODULE_PARM_DESC(max_items, "Descriptors of one user in sessions (1024)");
+MODULE_PARM_DESC(max_items, "Descriptors in a session (4096)");
 
-static unsigned int max_bytes = 16 << 20;
+static unsigned int max_bytes = 4 << 20;
 module_param(max_bytes, uint, 0644);
-MODULE_PARM_DESC(max_bytes, "Bytes of opaque states of one user (16 MiB)");
+MODULE_PARM_DESC(max_bytes, "Bytes of opaque states in a session (4 MiB)");
 
 /* Longest time limit of an orphan that may be asked for */
 unsigned int max_limit_ms = 10 * 60 * MSEC_PER_SEC;
 module_param(max_limit_ms, uint, 0644);
 MODULE_PARM_DESC(max_limit_ms, "Longest time limit of an orphan, in milliseconds (600000)");
 
+/* Both under keepalive_lock */
 static LIST_HEAD(accounts);
+static u32 nr_sessions;
 
-static struct account *account_get(kuid_t uid)
+/* The number of the caller's memory cgroup, 0 for the root's and where there is none. */
+static u64 cgroup_of_caller(void)
+{
+	u64 id = 0;
+#ifdef CONFIG_MEMCG
+	struct mem_cgroup *memcg;
+
+	rcu_read_lock();
+	memcg = mem_cgroup_from_task(current);
+	if (memcg && memcg->css.parent)
+		id = cgroup_id(memcg->css.cgroup);
+	rcu_read_unlock();
+#endif
+	return id;
+}
+
+/**
+ * limit_account - an account for the caller's cgroup, in case that it has none
+ *
+ * Context: process, without keepalive_lock.
+ * Return: to be given to limit_open() or limit_move() and to kfree(); NULL.
+ */
+struct account *limit_account(void)
+{
+	struct account *a = kzalloc(sizeof(*a), GFP_KERNEL_ACCOUNT);
+
+	if (a)
+		a->cgroup = cgroup_of_caller();
+	return a;
+}
+
+/* The account of the same cgroup, which may be @spare itself. */
+static struct account *account_find(struct account *spare)
 {
 	struct account *a;
 
 	list_for_each_entry(a, &accounts, link)
-		if (uid_eq(a->uid, uid))
+		if (a->cgroup == spare->cgroup)
 			return a;
-	a = kzalloc(sizeof(*a), GFP_KERNEL_ACCOUNT);
-	if (!a)
-		return NULL;
-	a->uid = uid;
-	list_add(&a->link, &accounts);
-	return a;
+	return spare;
 }
 
-static void account_put(struct account *a)
+/* One more session, if it may have that. */
+static int account_open(struct account *a, struct account **spare)
 {
-	if (a->sessions)
+	if (a->cgroup && a->sessions >= READ_ONCE(max_cgroup_sessions))
+		return -EDQUOT;
+	if (a == *spare) {
+		list_add(&a->link, &accounts);
+		*spare = NULL;
+	}
+	a->sessions++;
+	return 0;
+}
+
+static void account_close(struct account *a)
+{
+	if (--a->sessions)
 		return;
 	list_del(&a->link);
 	kfree(a);
@@ -55,56 +105,46 @@ static void account_put(struct account *a)
 /**
  * limit_open - a session comes into being
  * @session: has nothing in it
- * @uid: whose it is
+ * @spare: of limit_account(); NULL then if it was of use
  *
  * Context: keepalive_lock is held.
- * Return: 0, -EDQUOT, -ENOMEM.
+ * Return: 0, -EDQUOT.
  */
-int limit_open(struct session *session, kuid_t uid)
+int limit_open(struct session *session, struct account **spare)
 {
-	struct account *a = account_get(uid);
+	struct account *a = account_find(*spare);
+	int r;
 
-	if (!a)
-		return -ENOMEM;
-	if (a->sessions >= READ_ONCE(max_sessions)) {
-		account_put(a);
+	if (nr_sessions >= READ_ONCE(max_sessions))
 		return -EDQUOT;
-	}
-	a->sessions++;
+	r = account_open(a, spare);
+	if (r)
+		return r;
+	nr_sessions++;
 	session->account = a;
 	return 0;
 }
 
 /**
- * limit_move - a session becomes another user's, with all that is in it
+ * limit_move - a session becomes another's
  * @session: the session
- * @uid: the user, who may be its owner as well
+ * @spare: of limit_account(), which may be for the same cgroup; NULL then if it was of use
  *
  * Context: keepalive_lock is held.
- * Return: 0; -EDQUOT or -ENOMEM, then nothing has changed.
+ * Return: 0; -EDQUOT, then nothing has changed.
  */
-int limit_move(struct session *session, kuid_t uid)
+int limit_move(struct session *session, struct account **spare)
 {
-	struct account *from = session->account, *to = account_get(uid);
+	struct account *a = account_find(*spare);
+	int r;
 
-	if (!to)
-		return -ENOMEM;
-	if (to == from)
+	if (a == session->account)
 		return 0;
-	if (to->sessions >= READ_ONCE(max_sessions) ||
-	    to->items + session->nr_items > READ_ONCE(max_items) ||
-	    to->bytes + session->bytes > READ_ONCE(max_bytes)) {
-		account_put(to);
-		return -EDQUOT;
-	}
-	to->sessions++;
-	to->items += session->nr_items;
-	to->bytes += session->bytes;
-	from->sessions--;
-	from->items -= session->nr_items;
-	from->bytes -= session->bytes;
-	account_put(from);
-	session->account = to;
+	r = account_open(a, spare);
+	if (r)
+		return r;
+	account_close(session->account);
+	session->account = a;
 	return 0;
 }
 
@@ -116,18 +156,14 @@ int limit_move(struct session *session, kuid_t uid)
  */
 void limit_close(struct session *session)
 {
-	struct account *a = session->account;
-
-	a->sessions--;
-	a->items -= session->nr_items;
-	a->bytes -= session->bytes;
+	account_close(session->account);
 	session->account = NULL;
-	account_put(a);
+	nr_sessions--;
 }
 
 /**
  * limit_charge - more or less is in a session
- * @session: the session, of which the sums are kept as well
+ * @session: the session
  * @items: items that come, or negative, that go
  * @bytes: the same of opaque states
  *
@@ -136,13 +172,9 @@ void limit_close(struct session *session)
  */
 int limit_charge(struct session *session, int items, s64 bytes)
 {
-	struct account *a = session->account;
-
-	if ((items > 0 && a->items + items > READ_ONCE(max_items)) ||
-	    (bytes > 0 && a->bytes + bytes > READ_ONCE(max_bytes)))
+	if ((items > 0 && session->nr_items + items > READ_ONCE(max_items)) ||
+	    (bytes > 0 && session->bytes + bytes > READ_ONCE(max_bytes)))
 		return -EDQUOT;
-	a->items += items;
-	a->bytes += bytes;
 	session->nr_items += items;
 	session->bytes += bytes;
 	return 0;

@@ -5,8 +5,9 @@
  */
 #define pr_fmt(fmt) "vfio-keepalive: " fmt
 
-#include <linux/bits.h>
+#include <linux/capability.h>
 #include <linux/ctype.h>
+#include <linux/minmax.h>
 #include <linux/miscdevice.h>
 #include <linux/module.h>
 #include <linux/slab.h>
@@ -29,24 +30,26 @@ union args {
 	struct vfio_keepalive_add add;
 	struct vfio_keepalive_index index;
 	struct vfio_keepalive_opaque opaque;
+	struct vfio_keepalive_confirm confirm;
 };
 
 /**
  * keepalive_args - copy an argument from the caller
  * @args: where to; its first member is its size
- * @size: of @args; when one grows, a first size has to come along
- * @from: where from
+ * @size: of @args
+ * @least: what it was when it first was
+ * @from: where from; what is not there is zero
  *
  * Return: 0; -EFAULT, -EINVAL for one that is shorter than ever was, -E2BIG.
  */
-int keepalive_args(void *args, size_t size, const void __user *from)
+int keepalive_args(void *args, size_t size, size_t least, const void __user *from)
 {
 	u32 argsz;
 	int r;
 
 	if (get_user(argsz, (const u32 __user *)from))
 		return -EFAULT;
-	if (argsz < size)
+	if (argsz < least)
 		return -EINVAL;
 	if (argsz > PAGE_SIZE)
 		return -E2BIG;
@@ -74,87 +77,92 @@ bool keepalive_name_ok(const char *name)
 	return n < VFIO_KEEPALIVE_NAME_LEN;
 }
 
-static long run_info(struct session *session, union args *args)
+static long run_info(struct caller *by, union args *args)
 {
-	return info_session(session, &args->info);
+	return info_session(by, &args->info);
 }
 
-static long run_item(struct session *session, union args *args)
+static long run_item(struct caller *by, union args *args)
 {
-	return info_item(session, &args->item);
+	return info_item(by, &args->item);
 }
 
-static long run_release(struct session *session, union args *args)
+static long run_release(struct caller *by, union args *args)
 {
-	return session_release(&args->release);
+	return session_release(by, &args->release);
 }
 
-static long run_add(struct session *session, union args *args)
+static long run_add(struct caller *by, union args *args)
 {
-	return item_add(session, &args->add);
+	return item_add(by->session, &args->add);
 }
 
-static long run_remove(struct session *session, union args *args)
+static long run_remove(struct caller *by, union args *args)
 {
-	return item_remove(session, &args->index);
+	return item_remove(by->session, &args->index);
 }
 
-static long run_get_fd(struct session *session, union args *args)
+static long run_get_fd(struct caller *by, union args *args)
 {
-	return item_get_fd(session, &args->index);
+	return item_get_fd(by->session, &args->index);
 }
 
-static long run_set_state(struct session *session, union args *args)
+static long run_set_state(struct caller *by, union args *args)
 {
-	return item_set_state(session, &args->opaque);
+	return item_set_state(by->session, &args->opaque);
 }
 
-static long run_get_state(struct session *session, union args *args)
+static long run_get_state(struct caller *by, union args *args)
 {
-	return item_get_state(session, &args->opaque);
+	return item_get_state(by->session, &args->opaque);
 }
 
-/* Where an ioctl may be used */
-#define ON_DEVICE	BIT(0)
-#define ON_SESSION	BIT(1)
+static long run_confirm(struct caller *by, union args *args)
+{
+	return claim_confirm(by->session);
+}
+
+#define ON_ALL	(ON_DEVICE | ON_SESSION | ON_WATCH)
 
 static const struct op {
 	unsigned int cmd;
 	unsigned int on;
 	u32 flags;	/* those that it knows */
 	u32 size;
+	u32 least;	/* what the size was first, 0 if it is that */
 	bool result;
-	long (*run)(struct session *session, union args *args);
+	long (*run)(struct caller *by, union args *args);
 } ops[] = {
-	{ VFIO_KEEPALIVE_INFO, ON_DEVICE | ON_SESSION, VFIO_KEEPALIVE_NEXT,
-	  sizeof(struct vfio_keepalive_info), true, run_info },
-	{ VFIO_KEEPALIVE_ITEM, ON_DEVICE | ON_SESSION,
-	  VFIO_KEEPALIVE_ITEM_NEXT | VFIO_KEEPALIVE_ITEM_BY_NAME,
-	  sizeof(struct vfio_keepalive_item), true, run_item },
-	{ VFIO_KEEPALIVE_RELEASE, ON_DEVICE, VFIO_KEEPALIVE_RELEASE_FORCE,
-	  sizeof(struct vfio_keepalive_release), false, run_release },
+	{ VFIO_KEEPALIVE_INFO, ON_ALL, VFIO_KEEPALIVE_NEXT,
+	  sizeof(struct vfio_keepalive_info), VFIO_KEEPALIVE_INFO_SIZE_VER0, true, run_info },
+	{ VFIO_KEEPALIVE_ITEM, ON_ALL, VFIO_KEEPALIVE_ITEM_NEXT | VFIO_KEEPALIVE_ITEM_BY_NAME,
+	  sizeof(struct vfio_keepalive_item), 0, true, run_item },
+	{ VFIO_KEEPALIVE_RELEASE, ON_ALL, VFIO_KEEPALIVE_RELEASE_FORCE,
+	  sizeof(struct vfio_keepalive_release), 0, false, run_release },
 	{ VFIO_KEEPALIVE_ADD, ON_SESSION, VFIO_KEEPALIVE_ADD_REQUEST,
-	  sizeof(struct vfio_keepalive_add), false, run_add },
+	  sizeof(struct vfio_keepalive_add), 0, false, run_add },
 	{ VFIO_KEEPALIVE_REMOVE, ON_SESSION, 0,
-	  sizeof(struct vfio_keepalive_index), false, run_remove },
+	  sizeof(struct vfio_keepalive_index), 0, false, run_remove },
 	{ VFIO_KEEPALIVE_GET_FD, ON_SESSION, 0,
-	  sizeof(struct vfio_keepalive_index), false, run_get_fd },
+	  sizeof(struct vfio_keepalive_index), 0, false, run_get_fd },
 	{ VFIO_KEEPALIVE_SET_STATE, ON_SESSION, 0,
-	  sizeof(struct vfio_keepalive_opaque), false, run_set_state },
+	  sizeof(struct vfio_keepalive_opaque), 0, false, run_set_state },
 	{ VFIO_KEEPALIVE_GET_STATE, ON_SESSION, 0,
-	  sizeof(struct vfio_keepalive_opaque), true, run_get_state },
+	  sizeof(struct vfio_keepalive_opaque), 0, true, run_get_state },
+	{ VFIO_KEEPALIVE_CONFIRM, ON_SESSION, 0,
+	  sizeof(struct vfio_keepalive_confirm), 0, false, run_confirm },
 };
 
 /**
- * keepalive_ioctl - those that both descriptors have, or a session's alone
- * @session: of the descriptor, or NULL for the device
+ * keepalive_ioctl - those that more than one descriptor has, or a session's alone
+ * @by: by what it came
  * @cmd: the ioctl
  * @arg: its argument
  *
  * Context: process.
  * Return: as the ioctl; -ENOTTY.
  */
-long keepalive_ioctl(struct session *session, unsigned int cmd, void __user *arg)
+long keepalive_ioctl(struct caller *by, unsigned int cmd, void __user *arg)
 {
 	const struct op *op;
 	union args args;
@@ -163,23 +171,25 @@ long keepalive_ioctl(struct session *session, unsigned int cmd, void __user *arg
 	for (op = ops; op < ops + ARRAY_SIZE(ops); op++)
 		if (op->cmd == cmd)
 			break;
-	if (op == ops + ARRAY_SIZE(ops) || !(op->on & (session ? ON_SESSION : ON_DEVICE)))
+	if (op == ops + ARRAY_SIZE(ops) || !(op->on & by->on))
 		return -ENOTTY;
-	r = keepalive_args(&args, op->size, arg);
+	by->admin = by->on == ON_DEVICE && capable(CAP_SYS_ADMIN);
+	r = keepalive_args(&args, op->size, op->least ?: op->size, arg);
 	if (r)
 		return r;
 	if (args.head.flags & ~op->flags)
 		return -EINVAL;
-	r = op->run(session, &args);
+	r = op->run(by, &args);
 	/* An error may have a result too: how much room is needed. */
 	if (op->result && (!r || r == -ENOSPC) &&
-	    copy_to_user(arg, &args, op->size))
+	    copy_to_user(arg, &args, min(args.head.argsz, op->size)))
 		r = -EFAULT;
 	return r;
 }
 
 static long device_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {
+	struct caller by = { .on = ON_DEVICE };
 	void __user *argp = (void __user *)arg;
 
 	switch (cmd) {
@@ -187,8 +197,10 @@ static long device_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 		return session_create(argp);
 	case VFIO_KEEPALIVE_CLAIM:
 		return claim_session(argp);
+	case VFIO_KEEPALIVE_WATCH:
+		return watch_session(argp);
 	}
-	return keepalive_ioctl(NULL, cmd, argp);
+	return keepalive_ioctl(&by, cmd, argp);
 }
 
 static const struct file_operations device_fops = {

@@ -5,6 +5,7 @@
 #ifndef __VFIO_KEEPALIVE_PRIVATE_H
 #define __VFIO_KEEPALIVE_PRIVATE_H
 
+#include <linux/bits.h>
 #include <linux/completion.h>
 #include <linux/list.h>
 #include <linux/ktime.h>
@@ -37,19 +38,15 @@ struct blob {
 };
 
 /**
- * struct account - what one user has in all sessions
+ * struct account - what one memory cgroup has
  * @link:	in accounts of limit.c
- * @uid:	the user, in whatever user namespace
+ * @cgroup:	its number, which is never used again; 0 for the root's
  * @sessions:	number; the account goes with the last
- * @items:	number
- * @bytes:	of opaque states
  */
 struct account {
 	struct list_head link;
-	kuid_t uid;
+	u64 cgroup;
 	u32 sessions;
-	u32 items;
-	u64 bytes;
 };
 
 /**
@@ -58,6 +55,8 @@ struct account {
  * @hash:	in files of item.c, by @file
  * @session:	the session, which is there as long as the item; constant
  * @file:	a reference; constant
+ * @container:	of a container, a group or a device, by which VFIO knows it, to be
+ *		compared and never followed; else NULL; constant
  * @index:	constant once it is in the session
  * @kind:	enum vfio_keepalive_kind; constant
  * @flags:	VFIO_KEEPALIVE_ADD_*; constant
@@ -72,6 +71,7 @@ struct item {
 	struct hlist_node hash;
 	struct session *session;
 	struct file *file;
+	const void *container;
 	u32 index;
 	u32 kind;
 	u32 flags;
@@ -91,10 +91,12 @@ struct item {
  * @due:	to be released, come what may: it cannot be used or claimed any more
  * @uid:	the owner
  * @ns:		the owner's user namespace, a reference
- * @account:	the owner's
+ * @account:	the owner's cgroup's
  * @name:	constant
  * @token:	claims it
- * @spent:	the token of the last claim, for a word of its own to who comes late
+ * @next:	if @unconfirmed: what the last claim was told, and claims it as well
+ * @spent:	the last token that was replaced, for a word of its own to who comes late
+ * @unconfirmed: the last claim was not confirmed
  * @claims:	how often it was claimed
  * @limit_ms:	longest time as an orphan; constant
  * @deadline:	when an orphan's time ends
@@ -110,10 +112,12 @@ struct item {
  *		wake-up of an eventfd too, and decides under the lock
  * @gone:	all is closed and the session out of the registry. Flushing @work
  *		would not tell: what queues it again makes the flush return
+ * @wait:	who polls it; woken when @phase, @due or a token changes
  *
  * keepalive_lock is held wherever a member that is not constant is read or written.
- * It is a leaf but for the wait queues of eventfds and memory reclaim: no operation
- * of VFIO, no access to user memory and no last fput() happens under it.
+ * It is a leaf but for wait queues: no operation of VFIO, no access to user memory, no
+ * allocation and no last fput() happens under it. So nobody who holds it waits for
+ * a VMM or for a cgroup that is full.
  *
  * A session goes from ACTIVE or CLAIMED to ORPHANED when its file is released, from
  * ORPHANED to CLAIMED by a claim, and from any to RELEASED in @work. What decides
@@ -133,7 +137,9 @@ struct session {
 	struct account *account;
 	char name[VFIO_KEEPALIVE_NAME_LEN];
 	u8 token[VFIO_KEEPALIVE_TOKEN_LEN];
+	u8 next[VFIO_KEEPALIVE_TOKEN_LEN];
 	u8 spent[VFIO_KEEPALIVE_TOKEN_LEN];
+	bool unconfirmed;
 	u32 claims;
 	u32 limit_ms;
 	ktime_t deadline;
@@ -146,14 +152,34 @@ struct session {
 	u64 bytes;
 	struct delayed_work work;
 	struct completion gone;
+	wait_queue_head_t wait;
+};
+
+/* Where an ioctl may be used */
+#define ON_DEVICE	BIT(0)
+#define ON_SESSION	BIT(1)
+#define ON_WATCH	BIT(2)
+
+/**
+ * struct caller - by what an ioctl came
+ * @on:		one of ON_*
+ * @admin:	on the device: the caller has CAP_SYS_ADMIN
+ * @session:	of the descriptor, or NULL on the device
+ * @token:	of a watch, which is good for nothing once that is not valid; or NULL
+ */
+struct caller {
+	unsigned int on;
+	bool admin;
+	struct session *session;
+	const u8 *token;
 };
 
 extern struct mutex keepalive_lock;
 
 /* main.c */
-int keepalive_args(void *args, size_t size, const void __user *from);
+int keepalive_args(void *args, size_t size, size_t least, const void __user *from);
 bool keepalive_name_ok(const char *name);
-long keepalive_ioctl(struct session *session, unsigned int cmd, void __user *arg);
+long keepalive_ioctl(struct caller *by, unsigned int cmd, void __user *arg);
 
 /* session.c */
 extern struct xarray sessions;
@@ -164,15 +190,21 @@ long session_create(struct vfio_keepalive_create __user *from);
 struct file *session_file(void);
 void session_give(struct session *session, struct file *file);
 bool session_is_mine(const struct session *session);
-bool session_is_visible(const struct session *session);
 bool session_is_usable(const struct session *session);
 void session_get(struct session *session);
 void session_put(struct session *session);
 void session_poke(struct session *session);
-long session_release(const struct vfio_keepalive_release *args);
+int session_of(const struct caller *by, u32 id, struct session **found);
+long session_release(const struct caller *by, const struct vfio_keepalive_release *args);
 
 /* claim.c */
+bool claim_has(const struct session *session, const u8 *token);
+int claim_may(const struct session *session, const u8 *token, bool admin);
 long claim_session(struct vfio_keepalive_claim __user *from);
+long claim_confirm(struct session *session);
+
+/* watch.c */
+long watch_session(struct vfio_keepalive_watch __user *from);
 
 /* item.c */
 long item_add(struct session *session, const struct vfio_keepalive_add *args);
@@ -187,6 +219,8 @@ void item_close_all(struct list_head *items);
 
 /* kind.c */
 int kind_check(struct file *file, u32 kind);
+const void *kind_container(struct file *file);
+bool kind_is_in(struct file *file, u32 kind, const void *container);
 
 /* blob.c */
 struct blob *blob_copy(u64 from, u32 size);
@@ -196,13 +230,14 @@ u32 blob_size(const struct blob *blob);
 /* limit.c */
 extern unsigned int max_limit_ms;
 
-int limit_open(struct session *session, kuid_t uid);
-int limit_move(struct session *session, kuid_t uid);
+struct account *limit_account(void);
+int limit_open(struct session *session, struct account **spare);
+int limit_move(struct session *session, struct account **spare);
 void limit_close(struct session *session);
 int limit_charge(struct session *session, int items, s64 bytes);
 
 /* info.c */
-long info_session(struct session *session, struct vfio_keepalive_info *args);
-long info_item(struct session *session, struct vfio_keepalive_item *args);
+long info_session(const struct caller *by, struct vfio_keepalive_info *args);
+long info_item(const struct caller *by, struct vfio_keepalive_item *args);
 
 #endif

@@ -3,12 +3,12 @@
  * The life of a session: struct session in private.h says who may change what.
  */
 #include <linux/anon_inodes.h>
-#include <linux/capability.h>
 #include <linux/cred.h>
 #include <linux/err.h>
 #include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/module.h>
+#include <linux/poll.h>
 #include <linux/pid.h>
 #include <linux/random.h>
 #include <linux/slab.h>
@@ -20,7 +20,7 @@
 /* All sessions, items and accounts: see struct session. */
 DEFINE_MUTEX(keepalive_lock);
 /* By number, from their creation until all of them is closed */
-DEFINE_XARRAY_ALLOC1(sessions);
+DEFINE_XARRAY_FLAGS(sessions, XA_FLAGS_ALLOC1 | XA_FLAGS_ACCOUNT);
 
 static struct workqueue_struct *releases;
 static u32 last_id;
@@ -35,18 +35,6 @@ static u32 last_id;
 bool session_is_mine(const struct session *session)
 {
 	return uid_eq(session->uid, current_euid()) && session->ns == current_user_ns();
-}
-
-/**
- * session_is_visible - may the caller know of it, and end it?
- * @session: the session
- *
- * Context: keepalive_lock is held.
- * Return: true for the owner, and with CAP_SYS_ADMIN.
- */
-bool session_is_visible(const struct session *session)
-{
-	return session_is_mine(session) || capable(CAP_SYS_ADMIN);
 }
 
 /**
@@ -117,8 +105,9 @@ static void release_work(struct work_struct *work)
 	due = is_due(session);
 	if (due) {
 		session->due = true;
-		session->phase = VFIO_KEEPALIVE_RELEASED;
+		WRITE_ONCE(session->phase, VFIO_KEEPALIVE_RELEASED);
 		item_take_all(session, &items);
+		wake_up(&session->wait);
 	} else if (session->phase == VFIO_KEEPALIVE_ORPHANED) {
 		/* A poke that came to nothing has replaced the time limit. */
 		s64 left = ktime_ms_delta(session->deadline, ktime_get());
@@ -150,11 +139,12 @@ static int session_fops_release(struct inode *inode, struct file *file)
 		return 0;
 	mutex_lock(&keepalive_lock);
 	if (session_is_usable(session)) {
-		session->phase = VFIO_KEEPALIVE_ORPHANED;
+		WRITE_ONCE(session->phase, VFIO_KEEPALIVE_ORPHANED);
 		session->deadline = ktime_add_ms(ktime_get(), session->limit_ms);
 		/* There is nothing to wait for when nothing is kept. */
 		session->due = list_empty(&session->items);
 		session_poke(session);
+		wake_up(&session->wait);
 	}
 	mutex_unlock(&keepalive_lock);
 	session_put(session);
@@ -163,12 +153,27 @@ static int session_fops_release(struct inode *inode, struct file *file)
 
 static long session_fops_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {
-	return keepalive_ioctl(file->private_data, cmd, (void __user *)arg);
+	struct caller by = { .on = ON_SESSION, .session = file->private_data };
+
+	return keepalive_ioctl(&by, cmd, (void __user *)arg);
+}
+
+static __poll_t session_fops_poll(struct file *file, poll_table *table)
+{
+	struct session *session = file->private_data;
+	bool usable;
+
+	poll_wait(file, &session->wait, table);
+	mutex_lock(&keepalive_lock);
+	usable = session_is_usable(session);
+	mutex_unlock(&keepalive_lock);
+	return usable ? 0 : EPOLLHUP;
 }
 
 static const struct file_operations session_fops = {
 	.owner = THIS_MODULE,
 	.release = session_fops_release,
+	.poll = session_fops_poll,
 	.unlocked_ioctl = session_fops_ioctl,
 	.compat_ioctl = compat_ptr_ioctl,
 	.llseek = noop_llseek,
@@ -221,30 +226,36 @@ static struct session *session_alloc(const struct vfio_keepalive_create *args)
 	INIT_LIST_HEAD(&session->items);
 	INIT_DELAYED_WORK(&session->work, release_work);
 	init_completion(&session->gone);
+	init_waitqueue_head(&session->wait);
 	return session;
 }
 
-/* From here on the session ends in release_work() alone. */
+/* If it succeeds, the session ends in release_work() alone. */
 static int session_register(struct session *session, struct file *file)
 {
+	struct account *spare = limit_account();
 	int r;
 
+	if (!spare)
+		return -ENOMEM;
+	/* What allocates comes before the lock: the number is taken, and has no session. */
+	r = xa_alloc_cyclic(&sessions, &session->id, NULL, XA_LIMIT(1, S32_MAX), &last_id,
+			    GFP_KERNEL);
+	if (r < 0)
+		goto out;
 	mutex_lock(&keepalive_lock);
-	r = limit_open(session, current_euid());
-	if (r)
-		goto out;
-	r = xa_alloc_cyclic(&sessions, &session->id, session, XA_LIMIT(1, S32_MAX), &last_id,
-			    GFP_KERNEL_ACCOUNT);
-	if (r < 0) {
-		limit_close(session);
-		goto out;
+	r = limit_open(session, &spare);
+	if (!r) {
+		xa_store(&sessions, session->id, session, GFP_NOWAIT);
+		/* The device's file, through which the caller came, has a reference as well. */
+		__module_get(THIS_MODULE);
+		session_give(session, file);
 	}
-	r = 0;
-	/* The device's file, through which the caller came, has a reference as well. */
-	__module_get(THIS_MODULE);
-	session_give(session, file);
-out:
 	mutex_unlock(&keepalive_lock);
+	if (r)
+		xa_erase(&sessions, session->id);
+out:
+	kfree(spare);
 	return r;
 }
 
@@ -262,7 +273,7 @@ long session_create(struct vfio_keepalive_create __user *from)
 	struct file *file;
 	int fd, r;
 
-	r = keepalive_args(&args, sizeof(args), from);
+	r = keepalive_args(&args, sizeof(args), sizeof(args), from);
 	if (r)
 		return r;
 	if (args.flags || !keepalive_name_ok(args.name))
@@ -310,26 +321,48 @@ out:
 }
 
 /**
+ * session_of - which session is meant
+ * @by: by what the ioctl came
+ * @id: on the device, its number
+ * @found: set, without a reference
+ *
+ * Context: keepalive_lock is held.
+ * Return: 0; -EPERM for a number without CAP_SYS_ADMIN, -ENOENT, -ESTALE for a watch
+ * whose token is not valid any more.
+ */
+int session_of(const struct caller *by, u32 id, struct session **found)
+{
+	*found = by->session;
+	if (by->on == ON_SESSION)
+		return 0;
+	if (by->on == ON_WATCH)
+		return claim_has(by->session, by->token) ? 0 : -ESTALE;
+	if (!by->admin)
+		return -EPERM;
+	*found = xa_load(&sessions, id);
+	return *found ? 0 : -ENOENT;
+}
+
+/**
  * session_release - VFIO_KEEPALIVE_RELEASE
+ * @by: by what it came
  * @args: argument
  *
  * Context: process. Returns when all that is kept has been closed.
  * Return: 0; errnos: see Documentation/vfio-keepalive.rst.
  */
-long session_release(const struct vfio_keepalive_release *args)
+long session_release(const struct caller *by, const struct vfio_keepalive_release *args)
 {
+	/* Who has it need not be told that somebody has. */
+	bool force = by->on == ON_SESSION || (args->flags & VFIO_KEEPALIVE_RELEASE_FORCE);
 	struct session *session;
-	int r = 0;
+	int r;
 
 	if (args->reserved)
 		return -EINVAL;
 	mutex_lock(&keepalive_lock);
-	session = xa_load(&sessions, args->session);
-	if (!session)
-		r = -ENOENT;
-	else if (!session_is_visible(session))
-		r = -EPERM;
-	else if (session_is_usable(session) && !(args->flags & VFIO_KEEPALIVE_RELEASE_FORCE))
+	r = session_of(by, args->session, &session);
+	if (!r && session_is_usable(session) && !force)
 		r = -EBUSY;
 	if (r) {
 		mutex_unlock(&keepalive_lock);
@@ -353,7 +386,8 @@ long session_release(const struct vfio_keepalive_release *args)
  */
 int session_setup(void)
 {
-	releases = alloc_workqueue("vfio-keepalive", WQ_UNBOUND, 0);
+	/* What is released may be the memory that is wanted to make a worker. */
+	releases = alloc_workqueue("vfio-keepalive", WQ_UNBOUND | WQ_MEM_RECLAIM, 0);
 	return releases ? 0 : -ENOMEM;
 }
 

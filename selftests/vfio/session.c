@@ -38,7 +38,7 @@ int ka_create(int dev, const char *name, __u32 limit_ms, struct ticket *ticket)
 	return fd;
 }
 
-/* On success the ticket is the next one. */
+/* On success the ticket is the next one; it need not be confirmed to claim with it. */
 int ka_claim(int dev, struct ticket *ticket)
 {
 	struct vfio_keepalive_claim a = { .argsz = sizeof(a), .session = ticket->id };
@@ -49,6 +49,21 @@ int ka_claim(int dev, struct ticket *ticket)
 	if (fd >= 0)
 		memcpy(ticket->token, a.new_token, sizeof(ticket->token));
 	return fd;
+}
+
+int ka_confirm(int session)
+{
+	struct vfio_keepalive_confirm a = { .argsz = sizeof(a) };
+
+	return call(session, VFIO_KEEPALIVE_CONFIRM, &a);
+}
+
+int ka_watch(int dev, const struct ticket *ticket)
+{
+	struct vfio_keepalive_watch a = { .argsz = sizeof(a), .session = ticket->id };
+
+	memcpy(a.token, ticket->token, sizeof(a.token));
+	return call(dev, VFIO_KEEPALIVE_WATCH, &a);
 }
 
 int ka_release(int dev, __u32 id, __u32 flags)

@@ -22,6 +22,8 @@ struct ticket {
 int ka_open(void);
 int ka_create(int dev, const char *name, __u32 limit_ms, struct ticket *ticket);
 int ka_claim(int dev, struct ticket *ticket);
+int ka_confirm(int session);
+int ka_watch(int dev, const struct ticket *ticket);
 int ka_release(int dev, __u32 id, __u32 flags);
 int ka_add(int session, int fd, __u32 kind, const char *name, __u32 flags, const void *state,
 	   __u32 size);

@@ -138,6 +138,9 @@ static struct vm *next(struct replacement *r, struct device *d, int *session)
 	fds.ack[0] = ka_get_fd_by_name(s, "ack");
 	if (ka_get_state(s, VFIO_KEEPALIVE_SESSION, state, &size) || fds.ack[0] < 0)
 		errx(1, "the session has no state");
+	/* The ticket is in memory that outlives this process. */
+	if (ka_confirm(s))
+		errx(1, "confirm");
 	device_map_bar(d);
 	vm = make_vm(r, &fds, d);
 	device_move_dma(d, vm->mem, 0, r->shape.mem, r->shape.mem);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* kvmctl devices: the sessions of vfio-keepalive. */
+#include <ctype.h>
 #include <err.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -48,11 +49,13 @@ static const char *kind_name(unsigned int i)
  * @verb:	NULL to list all
  * @session:	its number
  * @force:	also one that a process has
+ * @token:	file with its token, or NULL to need CAP_SYS_ADMIN
  */
 struct wanted {
 	const char *verb;
 	unsigned int session;
 	bool force;
+	const char *token;
 };
 
 static int device(void)
@@ -66,6 +69,61 @@ static int device(void)
 	return fd;
 }
 
+/* The token is 32 bytes, or as many in hexadecimal digits and a line feed. */
+static void read_token(const char *path, __u8 *token)
+{
+	char text[2 * VFIO_KEEPALIVE_TOKEN_LEN + 2];
+	FILE *f = fopen(path, "re");
+	size_t n, i;
+
+	if (!f)
+		err(EXIT_NONE, "%s", path);
+	n = fread(text, 1, sizeof(text), f);
+	fclose(f);
+	if (n == VFIO_KEEPALIVE_TOKEN_LEN) {
+		memcpy(token, text, n);
+		return;
+	}
+	if (n == sizeof(text) - 1 && text[n - 1] == '\n')
+		n--;
+	for (i = 0; n == 2 * VFIO_KEEPALIVE_TOKEN_LEN && i < n; i += 2) {
+		char digits[3] = { text[i], text[i + 1] };
+
+		if (!isxdigit((unsigned char)text[i]) || !isxdigit((unsigned char)text[i + 1]))
+			break;
+		token[i / 2] = strtoul(digits, NULL, 16);
+	}
+	if (i != 2 * VFIO_KEEPALIVE_TOKEN_LEN)
+		errx(EXIT_NONE, "%s: neither %u bytes nor %u hexadecimal digits", path,
+		     VFIO_KEEPALIVE_TOKEN_LEN, 2 * VFIO_KEEPALIVE_TOKEN_LEN);
+}
+
+/* The device, or with a token what watches that session alone */
+static int device_for(const struct wanted *w)
+{
+	struct vfio_keepalive_watch args = { .argsz = sizeof(args), .session = w->session };
+	int fd = device(), watch;
+
+	if (!w->token)
+		return fd;
+	read_token(w->token, args.token);
+	watch = ioctl(fd, VFIO_KEEPALIVE_WATCH, &args);
+	if (watch < 0 && (errno == EACCES || errno == ESTALE))
+		errx(EXIT_NONE, SESSION ": %s is not its token", w->session, w->token);
+	if (watch < 0)
+		err(EXIT_NONE, SESSION, w->session);
+	close(fd);
+	return watch;
+}
+
+/* Why an ioctl of a session failed. */
+static void failed(unsigned int session)
+{
+	if (errno == EPERM)
+		errx(EXIT_NONE, SESSION ": needs its token (--token) or CAP_SYS_ADMIN", session);
+	err(EXIT_NONE, SESSION, session);
+}
+
 static void print_json(json_t *j)
 {
 	json_dumpf(j, stdout, JSON_INDENT(2));
@@ -75,29 +133,30 @@ static void print_json(json_t *j)
 
 static json_t *session_json(const struct vfio_keepalive_info *i)
 {
-	return json_pack("{s:i, s:s, s:s, s:I, s:i, s:s, s:i, s:i, s:i, s:i, s:I}",
+	return json_pack("{s:i, s:s, s:s, s:I, s:i, s:s, s:i, s:i, s:i, s:i, s:I, s:I}",
 			 "session", i->session, "name", i->name,
 			 "state", state_name(i->state), "uid", (json_int_t)i->uid, "pid", i->pid,
 			 "comm", i->comm, "items", i->items, "claims", i->claims,
 			 "limit_ms", i->limit_ms, "left_ms", i->left_ms,
-			 "bytes", (json_int_t)i->bytes);
+			 "bytes", (json_int_t)i->bytes, "memory", (json_int_t)i->memory);
 }
 
 static void session_text(const struct vfio_keepalive_info *i)
 {
-	char left[16] = "-";
+	char left[16] = "-", memory[32];
 
+	snprintf(memory, sizeof(memory), "%.1f", i->memory / 1048576.0);
 	if (i->state == VFIO_KEEPALIVE_ORPHANED)
 		snprintf(left, sizeof(left), "%.1f", i->left_ms / 1e3);
-	printf("%7u %-8s %6u %8d %-15s %5u %6u %8s  %s\n", i->session,
-	       state_name(i->state), i->uid, i->pid, i->comm, i->items, i->claims, left,
+	printf("%7u %-8s %6u %8d %-15s %5u %9s %6u %8s  %s\n", i->session,
+	       state_name(i->state), i->uid, i->pid, i->comm, i->items, memory, i->claims, left,
 	       i->name);
 }
 
 static void session_head(void)
 {
-	printf("%7s %-8s %6s %8s %-15s %5s %6s %8s  %s\n", "SESSION", "STATE", "UID", "PID",
-	       "COMMAND", "ITEMS", "CLAIMS", "LEFT", "NAME");
+	printf("%7s %-8s %6s %8s %-15s %5s %9s %6s %8s  %s\n", "SESSION", "STATE", "UID", "PID",
+	       "COMMAND", "ITEMS", "MIB", "CLAIMS", "LEFT", "NAME");
 }
 
 static void list(int fd)
@@ -115,6 +174,8 @@ static void list(int fd)
 		else
 			session_text(&info);
 	}
+	if (errno == EPERM)
+		errx(EXIT_NONE, "the sessions of a host are shown with CAP_SYS_ADMIN only");
 	if (errno != ENOENT)
 		err(EXIT_NONE, "VFIO_KEEPALIVE_INFO");
 	if (json_wanted)
@@ -131,7 +192,7 @@ static void show(int fd, unsigned int id)
 	json_t *all = json_array(), *j;
 
 	if (ioctl(fd, VFIO_KEEPALIVE_INFO, &info))
-		err(EXIT_NONE, SESSION, id);
+		failed(id);
 	if (!json_wanted) {
 		session_head();
 		session_text(&info);
@@ -149,7 +210,7 @@ static void show(int fd, unsigned int id)
 			       item.state_size, item.name);
 	}
 	if (errno != ENOENT)
-		err(EXIT_NONE, SESSION, id);
+		failed(id);
 	if (json_wanted) {
 		j = session_json(&info);
 		json_object_set(j, "kept", all);
@@ -168,7 +229,7 @@ static void release(int fd, const struct wanted *w)
 	if (ioctl(fd, VFIO_KEEPALIVE_RELEASE, &args)) {
 		if (errno == EBUSY)
 			errx(EXIT_NONE, SESSION ": a process has it (--force)", w->session);
-		err(EXIT_NONE, SESSION, w->session);
+		failed(w->session);
 	}
 	if (json_wanted)
 		print_json(json_pack("{s:i}", "released", w->session));
@@ -188,6 +249,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		return 0;
 	case 'f':
 		w->force = true;
+		return 0;
+	case 't':
+		w->token = arg;
 		return 0;
 	case ARGP_KEY_ARG:
 		if (state->arg_num == 0) {
@@ -209,6 +273,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 			argp_error(state, "which session?");
 		if (w->force && (!w->verb || strcmp(w->verb, "release")))
 			argp_error(state, "--force is for release");
+		if (w->token && !w->verb)
+			argp_error(state, "--token is for show and release");
 		return 0;
 	}
 	return ARGP_ERR_UNKNOWN;
@@ -225,6 +291,9 @@ int devices_sessions(int argc, char **argv)
 {
 	static const struct argp_option options[] = {
 		{ "force", 'f', NULL, 0, "Release a session that a process has, too", 0 },
+		{ "token", 't', "FILE", 0,
+		  "The session's token, instead of CAP_SYS_ADMIN: 32 bytes or 64 hexadecimal digits",
+		  0 },
 		{ 0 }
 	};
 	static const struct argp argp = {
@@ -238,7 +307,7 @@ int devices_sessions(int argc, char **argv)
 	int fd;
 
 	argp_parse(&argp, argc, argv, 0, NULL, &w);
-	fd = device();
+	fd = device_for(&w);
 	if (!w.verb)
 		list(fd);
 	else if (!strcmp(w.verb, "show"))

@@ -4,8 +4,9 @@
  * ends. Documentation/vfio-keepalive.rst has the errnos of each ioctl.
  *
  * Each structure begins with its size. A longer one than the kernel knows is E2BIG
- * unless the rest is zero; a shorter one than it is here is EINVAL. Flags
- * that are not known, and reserved members that are not zero, are EINVAL.
+ * unless the rest is zero; a shorter one than VFIO_KEEPALIVE_*_SIZE_VER0, or where there is
+ * none than it is here, is EINVAL. Flags that are not known, and reserved members that
+ * are not zero, are EINVAL.
  */
 #ifndef _UAPI_LINUX_VFIO_KEEPALIVE_H
 #define _UAPI_LINUX_VFIO_KEEPALIVE_H
@@ -60,8 +61,13 @@ struct vfio_keepalive_create {
  * @flags:	0
  * @session:	which
  * @reserved:	0
- * @token:	of its creation, or of the claim before
- * @new_token:	result: what claims it from now on; of no use when the claim failed
+ * @token:	of its creation, or of a claim before
+ * @new_token:	result: what claims it as well, and alone after VFIO_KEEPALIVE_CONFIRM;
+ *		of no use when the claim failed
+ *
+ * Until the claim is confirmed, or the new token has claimed, the token it was made
+ * with goes on to be valid. So a claimer that ends before it has stored the new one
+ * leaves the session to who has the old one.
  */
 struct vfio_keepalive_claim {
 	__u32 argsz;
@@ -72,6 +78,32 @@ struct vfio_keepalive_claim {
 	__u8 new_token[VFIO_KEEPALIVE_TOKEN_LEN];
 };
 
+/**
+ * struct vfio_keepalive_confirm - argument of VFIO_KEEPALIVE_CONFIRM
+ * @argsz:	size of this structure
+ * @flags:	0
+ */
+struct vfio_keepalive_confirm {
+	__u32 argsz;
+	__u32 flags;
+};
+
+/**
+ * struct vfio_keepalive_watch - argument of VFIO_KEEPALIVE_WATCH
+ * @argsz:	size of this structure
+ * @flags:	0
+ * @session:	which
+ * @reserved:	0
+ * @token:	one that claims it
+ */
+struct vfio_keepalive_watch {
+	__u32 argsz;
+	__u32 flags;
+	__u32 session;
+	__u32 reserved;
+	__u8 token[VFIO_KEEPALIVE_TOKEN_LEN];
+};
+
 /* The first session whose number is not below the given one. */
 #define VFIO_KEEPALIVE_NEXT		(1 << 0)
 
@@ -79,7 +111,7 @@ struct vfio_keepalive_claim {
  * struct vfio_keepalive_info - argument of VFIO_KEEPALIVE_INFO
  * @argsz:	size of this structure
  * @flags:	0 or VFIO_KEEPALIVE_NEXT
- * @session:	number; on a session's descriptor it is a result only
+ * @session:	number; on a descriptor of a session or a watch it is a result only
  * @state:	result: enum vfio_keepalive_state
  * @items:	result: number of items
  * @claims:	result: how often it was claimed
@@ -92,6 +124,8 @@ struct vfio_keepalive_claim {
  * @reserved:	0
  * @name:	result: as given at its creation
  * @comm:	result: command of the process that created or claimed it last
+ * @memory:	result: bytes of the memory that is kept, as far as it has been allocated
+ *		and whoever else has it; what devices have pinned elsewhere is not in it
  */
 struct vfio_keepalive_info {
 	__u32 argsz;
@@ -109,7 +143,11 @@ struct vfio_keepalive_info {
 	__u32 reserved;
 	char name[VFIO_KEEPALIVE_NAME_LEN];
 	char comm[16];
+	__u64 memory;
 };
+
+/* Without @memory */
+#define VFIO_KEEPALIVE_INFO_SIZE_VER0	104
 
 /* The first item whose index is not below the given one, or by name. */
 #define VFIO_KEEPALIVE_ITEM_NEXT	(1 << 0)
@@ -119,7 +157,7 @@ struct vfio_keepalive_info {
  * struct vfio_keepalive_item - argument of VFIO_KEEPALIVE_ITEM
  * @argsz:	size of this structure
  * @flags:	0 or one of VFIO_KEEPALIVE_ITEM_*
- * @session:	number; on a session's descriptor it is a result only
+ * @session:	number; on a descriptor of a session or a watch it is a result only
  * @index:	of the item
  * @kind:	result: enum vfio_keepalive_kind
  * @item_flags:	result: VFIO_KEEPALIVE_ADD_*
@@ -146,8 +184,10 @@ struct vfio_keepalive_item {
  * struct vfio_keepalive_release - argument of VFIO_KEEPALIVE_RELEASE
  * @argsz:	size of this structure
  * @flags:	0 or VFIO_KEEPALIVE_RELEASE_FORCE
- * @session:	which
+ * @session:	which; on a descriptor of a session or a watch of no meaning
  * @reserved:	0
+ *
+ * On a session's own descriptor it needs no flag.
  */
 struct vfio_keepalive_release {
 	__u32 argsz;
@@ -226,18 +266,27 @@ struct vfio_keepalive_opaque {
  */
 #define VFIO_KEEPALIVE_CREATE	_IO(VFIO_KEEPALIVE_IOC, 0)
 #define VFIO_KEEPALIVE_CLAIM	_IO(VFIO_KEEPALIVE_IOC, 1)
-#define VFIO_KEEPALIVE_RELEASE	_IO(VFIO_KEEPALIVE_IOC, 2)
 
-/* On both: of one's own sessions, with CAP_SYS_ADMIN of all */
+/*
+ * On the device. Returns a descriptor, which has O_CLOEXEC, for as long as its token is
+ * valid. poll() of it: POLLIN when the session can be claimed, POLLHUP when it is
+ * released, POLLERR and POLLHUP when the token is no longer valid.
+ */
+#define VFIO_KEEPALIVE_WATCH	_IO(VFIO_KEEPALIVE_IOC, 5)
+
+/* On a session's descriptor and on a watch; on the device, by number, with CAP_SYS_ADMIN */
+#define VFIO_KEEPALIVE_RELEASE	_IO(VFIO_KEEPALIVE_IOC, 2)
 #define VFIO_KEEPALIVE_INFO	_IO(VFIO_KEEPALIVE_IOC, 3)
 #define VFIO_KEEPALIVE_ITEM	_IO(VFIO_KEEPALIVE_IOC, 4)
 
-/* On a session's descriptor */
+/* On a session's descriptor; poll() of it: POLLHUP when it was released by force */
 #define VFIO_KEEPALIVE_ADD	_IO(VFIO_KEEPALIVE_IOC, 16)
 #define VFIO_KEEPALIVE_REMOVE	_IO(VFIO_KEEPALIVE_IOC, 17)
 /* Returns a descriptor with O_CLOEXEC */
 #define VFIO_KEEPALIVE_GET_FD	_IO(VFIO_KEEPALIVE_IOC, 18)
 #define VFIO_KEEPALIVE_SET_STATE _IO(VFIO_KEEPALIVE_IOC, 19)
 #define VFIO_KEEPALIVE_GET_STATE _IO(VFIO_KEEPALIVE_IOC, 20)
+/* The claimer has the new token where it is safe: the old one is worthless from here on. */
+#define VFIO_KEEPALIVE_CONFIRM	_IO(VFIO_KEEPALIVE_IOC, 21)
 
 #endif
