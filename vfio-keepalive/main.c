@@ -223,15 +223,25 @@ static int __init keepalive_init(void)
 
 	if (r)
 		return r;
+	r = oom_setup();
+	if (r)
+		goto out_session;
 	r = misc_register(&device);
 	if (r)
-		session_cleanup();
+		goto out_oom;
+	return 0;
+
+out_oom:
+	oom_cleanup();
+out_session:
+	session_cleanup();
 	return r;
 }
 
 static void __exit keepalive_exit(void)
 {
 	misc_deregister(&device);
+	oom_cleanup();
 	session_cleanup();
 }
 

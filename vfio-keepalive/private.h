@@ -89,6 +89,9 @@ struct item {
  * @id:		number; constant
  * @phase:	enum vfio_keepalive_state
  * @due:	to be released, come what may: it cannot be used or claimed any more
+ * @waited:	somebody who is out of memory has waited for its release
+ * @reason:	why it was released if the log is to tell, or NULL; constant text
+ * @frees:	once it is RELEASED, bytes that the host gets back
  * @uid:	the owner
  * @ns:		the owner's user namespace, a reference
  * @account:	the owner's cgroup's
@@ -117,7 +120,7 @@ struct item {
  * keepalive_lock is held wherever a member that is not constant is read or written.
  * It is a leaf but for wait queues: no operation of VFIO, no access to user memory, no
  * allocation and no last fput() happens under it. So nobody who holds it waits for
- * a VMM or for a cgroup that is full.
+ * a VMM or for a cgroup that is full, and it may be taken by who is out of memory.
  *
  * A session goes from ACTIVE or CLAIMED to ORPHANED when its file is released, from
  * ORPHANED to CLAIMED by a claim, and from any to RELEASED in @work. What decides
@@ -132,6 +135,9 @@ struct session {
 	u32 id;
 	u32 phase;
 	bool due;
+	bool waited;
+	const char *reason;
+	u64 frees;
 	kuid_t uid;
 	struct user_namespace *ns;
 	struct account *account;
@@ -194,6 +200,7 @@ bool session_is_usable(const struct session *session);
 void session_get(struct session *session);
 void session_put(struct session *session);
 void session_poke(struct session *session);
+void session_end(struct session *session);
 int session_of(const struct caller *by, u32 id, struct session **found);
 long session_release(const struct caller *by, const struct vfio_keepalive_release *args);
 
@@ -235,6 +242,11 @@ int limit_open(struct session *session, struct account **spare);
 int limit_move(struct session *session, struct account **spare);
 void limit_close(struct session *session);
 int limit_charge(struct session *session, int items, s64 bytes);
+
+/* oom.c */
+int oom_setup(void);
+void oom_cleanup(void);
+u64 oom_frees(struct session *session);
 
 /* info.c */
 long info_session(const struct caller *by, struct vfio_keepalive_info *args);

@@ -2,14 +2,18 @@
 /*
  * The life of a session: struct session in private.h says who may change what.
  */
+#define pr_fmt(fmt) "vfio-keepalive: " fmt
+
 #include <linux/anon_inodes.h>
 #include <linux/cred.h>
 #include <linux/err.h>
 #include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/module.h>
+#include <linux/oom.h>
 #include <linux/poll.h>
 #include <linux/pid.h>
+#include <linux/printk.h>
 #include <linux/random.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
@@ -86,6 +90,19 @@ void session_poke(struct session *session)
 	mod_delayed_work(releases, &session->work, 0);
 }
 
+/**
+ * session_end - it is released soon, and cannot be used or claimed any more
+ * @session: is not RELEASED
+ *
+ * Context: keepalive_lock is held.
+ */
+void session_end(struct session *session)
+{
+	session->due = true;
+	session_poke(session);
+	wake_up(&session->wait);
+}
+
 static bool is_due(struct session *session)
 {
 	if (session->due)
@@ -106,6 +123,7 @@ static void release_work(struct work_struct *work)
 	if (due) {
 		session->due = true;
 		WRITE_ONCE(session->phase, VFIO_KEEPALIVE_RELEASED);
+		session->frees = oom_frees(session);
 		item_take_all(session, &items);
 		wake_up(&session->wait);
 	} else if (session->phase == VFIO_KEEPALIVE_ORPHANED) {
@@ -119,6 +137,11 @@ static void release_work(struct work_struct *work)
 		return;
 
 	item_close_all(&items);
+	if (session->reason)
+		pr_notice_ratelimited("session %u (%s) of uid %u is released, %llu KiB: %s\n",
+				      session->id, session->name,
+				      from_kuid(&init_user_ns, session->uid),
+				      session->frees >> 10, session->reason);
 	/* Nobody pokes it since it is RELEASED; this is what was queued before. */
 	cancel_delayed_work(&session->work);
 
@@ -143,6 +166,11 @@ static int session_fops_release(struct inode *inode, struct file *file)
 		session->deadline = ktime_add_ms(ktime_get(), session->limit_ms);
 		/* There is nothing to wait for when nothing is kept. */
 		session->due = list_empty(&session->items);
+		/* Who was killed for its memory is not to leave it here. */
+		if (!session->due && tsk_is_oom_victim(current)) {
+			session->due = true;
+			session->reason = "its VMM was killed for memory";
+		}
 		session_poke(session);
 		wake_up(&session->wait);
 	}
@@ -369,10 +397,8 @@ long session_release(const struct caller *by, const struct vfio_keepalive_releas
 		return r;
 	}
 	session_get(session);
-	if (session->phase != VFIO_KEEPALIVE_RELEASED) {
-		session->due = true;
-		session_poke(session);
-	}
+	if (session->phase != VFIO_KEEPALIVE_RELEASED)
+		session_end(session);
 	mutex_unlock(&keepalive_lock);
 	r = wait_for_completion_killable(&session->gone);
 	session_put(session);
@@ -386,8 +412,13 @@ long session_release(const struct caller *by, const struct vfio_keepalive_releas
  */
 int session_setup(void)
 {
-	/* What is released may be the memory that is wanted to make a worker. */
-	releases = alloc_workqueue("vfio-keepalive", WQ_UNBOUND | WQ_MEM_RECLAIM, 0);
+	/*
+	 * What is released may be the memory that is wanted to make a worker. A driver whose
+	 * device is closed may flush a queue that has no rescuer: that is no reason to warn, it
+	 * is as good as none here either, and who is out of memory does not wait for ever.
+	 */
+	releases = alloc_workqueue("vfio-keepalive",
+				   WQ_UNBOUND | WQ_MEM_RECLAIM | __WQ_LEGACY, 0);
 	return releases ? 0 : -ENOMEM;
 }
 

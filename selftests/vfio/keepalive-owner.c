@@ -28,7 +28,7 @@ static const char usage[] =
 "\n"
 "Tests, as root, of what another process of the same user can do to a session, and of\n"
 "VMMs that end at a bad moment; all, or those named:\n"
-"  token watch confirm core share quota sizes\n"
+"  token watch confirm core share quota sizes work victim oom\n"
 "\n"
 "       keepalive-owner device BDF BDF\n"
 "\n"
@@ -546,6 +546,170 @@ static void test_quota(void)
 	is(umount(CGROUPS), 0, "umount");
 }
 
+#define TRACING	"/sys/kernel/tracing/"
+
+/* How often the trace has that text. */
+static int traced(const char *text)
+{
+	FILE *f = fopen(TRACING "trace", "r");
+	char line[512];
+	int n = 0;
+
+	while (f && fgets(line, sizeof(line), f))
+		n += !!strstr(line, text);
+	if (f)
+		fclose(f);
+	return n;
+}
+
+/* An eventfd that asks for the device makes work of the kernel's for an orphan alone. */
+static void test_work(void)
+{
+	static const char work[] = "workqueue=vfio-keepalive ";
+	int s = ka_create(dev, "work", LONG, NULL), e = eventfd(0, EFD_NONBLOCK), i;
+	__u64 one = 1;
+
+	if (ka_add(s, e, VFIO_KEEPALIVE_EVENTFD, "e", VFIO_KEEPALIVE_ADD_REQUEST, NULL, 0))
+		errx(1, "no eventfd");
+	write_file(TRACING "trace", "");
+	write_file(TRACING "events/workqueue/workqueue_queue_work/enable", "1");
+	for (i = 0; i < 1000; i++)
+		if (write(e, &one, 8) != 8 || read(e, &one, 8) != 8)
+			err(1, "eventfd");
+	is(traced(work), 0, "work for a VMM that signals itself");
+	close(s);
+	check(traced(work) > 0, "work for an orphan");
+	write_file(TRACING "events/workqueue/workqueue_queue_work/enable", "0");
+	if (write(e, &one, 8) != 8)
+		err(1, "eventfd");
+	close(e);
+}
+
+/* A session with so much memory in it */
+static int session_with(size_t size, struct ticket *ticket)
+{
+	int s = session(ticket), memory = guest_memory(size);
+
+	if (fallocate(memory, 0, 0, size) ||
+	    ka_add(s, memory, VFIO_KEEPALIVE_MEMORY, "memory", 0, NULL, 0) != 1)
+		err(1, "memory");
+	close(memory);
+	return s;
+}
+
+static char *touch(size_t size)
+{
+	char *at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	size_t i;
+
+	for (i = 0; at != MAP_FAILED && i < size; i += 4096)
+		at[i] = 1;
+	return at == MAP_FAILED ? NULL : at;
+}
+
+/* Is it to be claimed no more? */
+static bool ended(__u32 id)
+{
+	int state = ka_state(dev, id);
+
+	return state == -ENOENT || state == VFIO_KEEPALIVE_RELEASED;
+}
+
+/* A VMM that wants more than its cgroup has is killed, with what it kept. */
+static void test_victim(void)
+{
+	struct ticket t;
+	int p[2], status;
+	pid_t pid;
+
+	mkdir(CGROUPS, 0700);
+	if (mount("none", CGROUPS, "cgroup2", 0, NULL) || pipe(p))
+		err(1, "cgroup2");
+	write_file(CGROUPS "/cgroup.subtree_control", "+memory");
+	if (mkdir(CGROUPS "/small", 0700))
+		err(1, CGROUPS);
+	write_file(CGROUPS "/small/memory.max", "64M");
+	pid = fork();
+	if (!pid) {
+		write_file(CGROUPS "/small/cgroup.procs", "0");
+		session_with(16 << 20, &t);
+		if (write(p[1], &t, sizeof(t)) != sizeof(t))
+			_exit(1);
+		touch(96 << 20);
+		_exit(0);
+	}
+	if (read(p[0], &t, sizeof(t)) != sizeof(t) || waitpid(pid, &status, 0) != pid)
+		err(1, "the VMM");
+	close(p[0]);
+	close(p[1]);
+	check(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL, "a VMM is killed for memory");
+	check(ended(t.id), "its session gives back what it was killed for");
+	check(ka_wait_gone(dev, t.id, 60000) &&
+	      host_log_has("of uid 0 is released, 16384 KiB: its VMM was killed for memory"),
+	      "the log says so");
+	umount(CGROUPS);
+}
+
+static long available_mib(void)
+{
+	FILE *f = fopen("/proc/meminfo", "r");
+	char line[128];
+	long n = -1;
+
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "MemAvailable: %ld", &n) == 1)
+			break;
+	if (f)
+		fclose(f);
+	return n / 1024;
+}
+
+/*
+ * Memory of the host for a process which wants more than there is beside three sessions,
+ * and has enough when the largest of them, an orphan, is gone.
+ */
+static void test_oom(void)
+{
+	enum { ROOM = 384, LARGE = 160, SMALL = 16, WANTED = ROOM - 2 * SMALL - LARGE / 2 };
+	struct vfio_keepalive_info info;
+	struct ticket large, small, held;
+	int s, ballast, status, free_mib;
+	pid_t pid;
+
+	free_mib = available_mib();
+	if (free_mib < ROOM) {
+		ksft_test_result_skip("the host has too little memory\n");
+		return;
+	}
+	ballast = guest_memory((size_t)(free_mib - ROOM) << 20);
+	if (free_mib > ROOM && fallocate(ballast, 0, 0, (off_t)(free_mib - ROOM) << 20))
+		err(1, "fallocate");
+	close(session_with(SMALL << 20, &small));
+	close(session_with(LARGE << 20, &large));
+	s = session_with(SMALL << 20, &held);
+	check(!ka_info(dev, large.id, 0, &info) && info.memory == LARGE << 20,
+	      "the memory of an orphan is shown");
+	pid = fork();
+	if (!pid) {
+		close(s);
+		write_file("/proc/self/oom_score_adj", "1000");
+		_exit(!touch((size_t)WANTED << 20));
+	}
+	waitpid(pid, &status, 0);
+	check(WIFEXITED(status) && !WEXITSTATUS(status),
+	      "a process that wants more than the host has is not killed");
+	check(ended(large.id), "the largest orphan gave way");
+	check(ka_wait_gone(dev, large.id, 60000) &&
+	      host_log_has("of uid 0 is released, 163840 KiB: the host is out of memory"),
+	      "the log says so");
+	is(ka_state(dev, small.id), VFIO_KEEPALIVE_ORPHANED, "another did not have to");
+	is(ka_state(dev, held.id), VFIO_KEEPALIVE_ACTIVE, "what a VMM has does not");
+	ka_release(dev, small.id, 0);
+	ka_release(s, 0, 0);
+	close(s);
+	close(ballast);
+}
+
 static void test_sizes(void)
 {
 	struct {
@@ -624,6 +788,9 @@ static const struct test {
 	{ "share", test_share },
 	{ "quota", test_quota },
 	{ "sizes", test_sizes },
+	{ "work", test_work },
+	{ "victim", test_victim },
+	{ "oom", test_oom },
 };
 
 #define TESTS (sizeof(tests) / sizeof(*tests))
