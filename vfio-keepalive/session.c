@@ -115,6 +115,7 @@ static bool is_due(struct session *session)
 static void release_work(struct work_struct *work)
 {
 	struct session *session = container_of(work, struct session, work.work);
+	struct blob *state = NULL;
 	LIST_HEAD(items);
 	bool due;
 
@@ -125,6 +126,8 @@ static void release_work(struct work_struct *work)
 		WRITE_ONCE(session->phase, VFIO_KEEPALIVE_RELEASED);
 		session->frees = oom_frees(session);
 		item_take_all(session, &items);
+		/* Who still has a descriptor of it or watches it does not keep this. */
+		swap(state, session->state);
 		wake_up(&session->wait);
 	} else if (session->phase == VFIO_KEEPALIVE_ORPHANED) {
 		/* A poke that came to nothing has replaced the time limit. */
@@ -137,6 +140,7 @@ static void release_work(struct work_struct *work)
 		return;
 
 	item_close_all(&items);
+	blob_put(state);
 	if (session->reason)
 		pr_notice_ratelimited("session %u (%s) of uid %u is released, %llu KiB: %s\n",
 				      session->id, session->name,

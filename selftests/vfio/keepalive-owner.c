@@ -257,11 +257,12 @@ static void test_token(void)
 	vmm_kill(&v);
 
 	s = session(&t);
+	is(ka_set_state(s, VFIO_KEEPALIVE_SESSION, "state", 6), 0, "a state");
 	is(polled(s, false), 0, "a session that is there does not hang up");
 	is(ka_release(s, 0, 0), 0, "its descriptor is enough to end it");
 	is(polled(s, false), POLLHUP, "then it hangs up");
-	check(!ka_info(s, 0, 0, &info) && info.state == VFIO_KEEPALIVE_RELEASED,
-	      "and is shown as released");
+	check(!ka_info(s, 0, 0, &info) && info.state == VFIO_KEEPALIVE_RELEASED &&
+	      !info.state_size, "and is shown as released, without a state");
 	is(ka_confirm(s), -ENODEV, "there is nothing to confirm");
 	close(s);
 }
