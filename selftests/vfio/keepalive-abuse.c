@@ -13,6 +13,7 @@
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -28,9 +29,10 @@ static const char usage[] =
 "  interface refuse states claim races torn limit fork quota users release request\n"
 "  compat\n"
 "\n"
-"       keepalive-abuse hold [FILE]\n"
+"       keepalive-abuse hold [FILE [COMMAND]]\n"
 "\n"
-"Leaves an orphan for 10 s and prints its number; writes its token to FILE.\n"
+"Leaves an orphan for 10 s and prints its number; writes its token to FILE. Calls\n"
+"itself COMMAND.\n"
 "\n"
 "       keepalive-abuse bench\n"
 "\n"
@@ -982,11 +984,14 @@ static const struct test {
 
 #define TESTS (sizeof(tests) / sizeof(*tests))
 
-static int hold(const char *path)
+static int hold(const char *path, const char *comm)
 {
+	int s, fd = path ? creat(path, 0600) : -1;
 	struct ticket t;
-	int s = session(10000, &t), fd = path ? creat(path, 0600) : -1;
 
+	if (comm && prctl(PR_SET_NAME, comm))
+		return 1;
+	s = session(10000, &t);
 	if (path && write(fd, t.token, sizeof(t.token)) != sizeof(t.token))
 		return 1;
 	printf("%u\n", t.id);
@@ -1057,6 +1062,12 @@ static int faults(int n)
 			close(s);
 			s = ka_claim(dev, &t);
 			failed += s < 0;
+			if (s >= 0) {
+				failed += ka_confirm(s) < 0;
+				close(s);
+			}
+			s = ka_watch(dev, &t);
+			failed += s < 0;
 			if (s >= 0)
 				close(s);
 			ka_release(dev, t.id, 0);
@@ -1083,7 +1094,7 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	if (argc > 1 && !strcmp(argv[1], "hold"))
-		return hold(argv[2]);
+		return hold(argv[2], argc > 3 ? argv[3] : NULL);
 	if (argc > 1 && !strcmp(argv[1], "bench"))
 		return bench();
 	if (argc > 2 && !strcmp(argv[1], "faults"))

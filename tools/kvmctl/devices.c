@@ -44,6 +44,17 @@ static const char *kind_name(unsigned int i)
 	return i < sizeof(kinds) / sizeof(*kinds) && kinds[i] ? kinds[i] : "unknown";
 }
 
+/* A process calls itself what it likes: not what moves a terminal's cursor, or is no UTF-8. */
+static void plain(struct vfio_keepalive_info *i)
+{
+	char *c;
+
+	i->comm[sizeof(i->comm) - 1] = 0;
+	for (c = i->comm; *c; c++)
+		if (*c < ' ' || *c > '~')
+			*c = '?';
+}
+
 /**
  * struct wanted - what the command line asks for
  * @verb:	NULL to list all
@@ -169,6 +180,7 @@ static void list(int fd)
 	if (!json_wanted)
 		session_head();
 	for (; !ioctl(fd, VFIO_KEEPALIVE_INFO, &info); info.session++) {
+		plain(&info);
 		if (json_wanted)
 			json_array_append_new(all, session_json(&info));
 		else
@@ -193,6 +205,7 @@ static void show(int fd, unsigned int id)
 
 	if (ioctl(fd, VFIO_KEEPALIVE_INFO, &info))
 		failed(id);
+	plain(&info);
 	if (!json_wanted) {
 		session_head();
 		session_text(&info);
