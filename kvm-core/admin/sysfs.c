@@ -2,6 +2,9 @@
 /*
  * /sys/kernel/kvm_core: instances, VMs, the default.
  * Documented in Documentation/ABI/testing/sysfs-kernel-kvm-core.
+ *
+ * No attribute waits for what a VMM can hold, gates above all: an ioctl that faults
+ * on a page of userfaultfd holds one for as long as its VMM likes.
  */
 #define pr_fmt(fmt) "kvm-core: " fmt
 
@@ -184,14 +187,10 @@ static struct core_vm *vm_of(struct kobject *kobj)
 static ssize_t instance_show(struct kobject *kobj, struct kobj_attribute *attr,
 			     char *buf)
 {
-	struct core_vm *vm = vm_of(kobj);
-	ssize_t len;
+	char name[KVM_CORE_NAME_LEN];
 
-	/* Its instance may be another in a moment, and the old one unloaded. */
-	down_read(&vm->gate);
-	len = sysfs_emit(buf, "%s\n", vm->ci->inst->name);
-	up_read(&vm->gate);
-	return len;
+	core_vm_instance(vm_of(kobj), name);
+	return sysfs_emit(buf, "%s\n", name);
 }
 
 static ssize_t pid_show(struct kobject *kobj, struct kobj_attribute *attr,

@@ -13,6 +13,7 @@
 #include <linux/fs.h>
 #include <linux/kobject.h>
 #include <linux/kvm.h>
+#include <linux/kvm_core.h>
 #include <linux/list.h>
 #include <linux/mm.h>
 #include <linux/mutex.h>
@@ -250,6 +251,7 @@ bool core_vm_leave(struct core_vm *vm);
 void core_vm_destroy(struct core_vm *vm);
 void core_vm_put(struct core_vm *vm);
 struct core_instance *core_vm_pin(struct core_vm *vm);
+void core_vm_instance(struct core_vm *vm, char name[KVM_CORE_NAME_LEN]);
 void core_vm_free(struct core_vm *vm);
 void core_vm_exit(void);
 void core_vm_vcpu(struct core_vm *vm, int change);

@@ -6,6 +6,7 @@
 
 #include <linux/cred.h>
 #include <linux/idr.h>
+#include <linux/kvm_core.h>
 #include <linux/module.h>
 #include <linux/pid.h>
 #include <linux/sched/mm.h>
@@ -163,6 +164,24 @@ struct core_instance *core_vm_pin(struct core_vm *vm)
 	}
 	spin_unlock(&vms_lock);
 	return ci;
+}
+
+/**
+ * core_vm_instance - which instance a VM is on
+ * @vm: the VM; core_vm_destroy() does not return meanwhile
+ * @name: filled in
+ *
+ * A handoff may change it at any time. Nothing is waited for that a VMM can hold, the
+ * gate in particular.
+ *
+ * Context: process.
+ */
+void core_vm_instance(struct core_vm *vm, char name[KVM_CORE_NAME_LEN])
+{
+	/* One that is left is unloaded after core_vm_switch() at the earliest. */
+	spin_lock(&vms_lock);
+	strscpy(name, vm->ci->inst->name, KVM_CORE_NAME_LEN);
+	spin_unlock(&vms_lock);
 }
 
 /**

@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* vmm-operator: what an operator is promised, whatever a VMM does. */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/kvm_core.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#include <kselftest.h>
+#include "vmm.h"
+
+static const char usage[] =
+"usage: vmm-operator INSTANCE OTHER\n"
+"\n"
+"A VM on INSTANCE and the operator's interfaces. TAP output.\n";
+
+#define SYSFS	"/sys/kernel/kvm_core/"
+#define INJECT	"/sys/kernel/debug/kvm_core/inject/"
+
+static const char *from, *to;
+
+static bool write_file(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	bool ok = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
+
+	if (fd >= 0)
+		close(fd);
+	return ok;
+}
+
+/* A line without its end, or an empty one. */
+static const char *read_file(const char *path)
+{
+	static char line[256];
+	FILE *f = fopen(path, "re");
+
+	if (!f || !fgets(line, sizeof(line), f))
+		*line = '\0';
+	if (f)
+		fclose(f);
+	line[strcspn(line, "\n")] = '\0';
+	return line;
+}
+
+static void stall(const char *stage, const char *ms)
+{
+	char path[96];
+
+	snprintf(path, sizeof(path), INJECT "%s/stall_ms", stage);
+	if (!write_file(path, ms))
+		ksft_exit_fail_msg("%s: %s\n", path, strerror(errno));
+}
+
+/* A running guest, who looks at it, and a move that it asks for itself. */
+struct trial {
+	struct vm_shape	shape;
+	struct vm_fds	fds;
+	struct watch	w;
+	struct vm_report *report;
+	struct vm	*vm;
+	struct kvm_core_move mv;
+	pthread_t	mover;
+	bool		moving;
+};
+
+static struct trial *trial_run(const char *guest)
+{
+	struct trial *t = calloc(1, sizeof(*t));
+	static char path[64];
+
+	if (!t)
+		ksft_exit_fail_msg("no memory\n");
+	snprintf(path, sizeof(path), "/dev/%s", from);
+	t->shape = (struct vm_shape){ .cpus = 2, .mem = 32 << 20 };
+	t->shape.guest = guest_by_name(guest);
+	t->report = mmap(NULL, sizeof(*t->report), PROT_READ | PROT_WRITE,
+			 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (t->report == MAP_FAILED || vm_fds_make(&t->shape, &t->fds) ||
+	    watch_open(&t->w, &t->shape, &t->fds, t->report))
+		ksft_exit_fail_msg("no memory\n");
+	t->w.patience = 60;
+	t->vm = vm_create(path, &t->shape, &t->fds, t->report);
+	if (!t->vm || vm_boot(t->vm) || vm_resume(t->vm) ||
+	    watch_steps(&t->w, 2) != WATCH_OK)
+		ksft_exit_fail_msg("the VM does not run\n");
+	return t;
+}
+
+/* True when the guest went on, and was content to the end. */
+static bool trial_end(struct trial *t)
+{
+	bool ok = watch_steps(&t->w, 2) == WATCH_OK && watch_finish(&t->w) == WATCH_OK;
+
+	if (!ok)
+		ksft_print_msg("%s\n", t->w.why);
+	vm_destroy(t->vm);
+	watch_close(&t->w);
+	vm_fds_close(&t->fds);
+	munmap(t->report, sizeof(*t->report));
+	free(t);
+	return ok;
+}
+
+/* Errno. */
+static int move(struct trial *t, const char *where, __u32 flags)
+{
+	t->mv = (struct kvm_core_move){
+		.flags = flags, .deadline_us = 20000000, .timeout_ms = 60000,
+	};
+	snprintf(t->mv.instance, sizeof(t->mv.instance), "%s", where);
+	return ioctl(t->vm->fd, KVM_CORE_VM_MOVE, &t->mv) ? errno : 0;
+}
+
+static void *move_thread(void *arg)
+{
+	struct trial *t = arg;
+	int r = move(t, to, 0);
+
+	VMM_STORE(t->moving, false);
+	return (void *)(long)r;
+}
+
+static void move_begin(struct trial *t)
+{
+	t->moving = true;
+	if (pthread_create(&t->mover, NULL, move_thread, t))
+		ksft_exit_fail_msg("no thread\n");
+}
+
+static int move_end(struct trial *t)
+{
+	void *r;
+
+	pthread_join(t->mover, &r);
+	if (r)
+		ksft_print_msg("move: error %ld, %s\n", (long)r, t->mv.reason);
+	return (long)r;
+}
+
+/* Number of the VM, as sysfs has it. */
+static unsigned int vm_number(struct trial *t)
+{
+	return move(t, to, KVM_CORE_MOVE_DRY_RUN) ? 0 : t->mv.vm;
+}
+
+#define READINGS 100000
+#define STALL_NS 1500000000ull
+
+/*
+ * The VM stands still, and its gate is held, at least for the time of the stall before
+ * its end. Who reads in there has an answer in there.
+ */
+static void test_sysfs(void)
+{
+	struct trial *t = trial_run("spin");
+	struct reading { __u64 begin, end; } *at = calloc(READINGS, sizeof(*at));
+	unsigned int n = 0, i, inside = 0;
+	char path[64];
+	__u64 end;
+	bool ok;
+
+	snprintf(path, sizeof(path), SYSFS "vms/%u/instance", vm_number(t));
+	ok = at && !strcmp(read_file(path), from);
+	stall("move", "1500");
+	move_begin(t);
+	while (ok && VMM_LOAD(t->moving) && n < READINGS) {
+		at[n].begin = now_ns();
+		ok = *read_file(path);
+		at[n++].end = now_ns();
+		usleep(1000);
+	}
+	ok &= !move_end(t);
+	stall("move", "0");
+	end = t->mv.stopped_at_ns + t->mv.downtime_ns;
+	for (i = 0; i < n; i++)
+		inside += at[i].begin > end - STALL_NS && at[i].end < end;
+	ksft_print_msg("%u readings, %u of them while it stood still\n", n, inside);
+	ok &= inside && !strcmp(read_file(path), to);
+	free(at);
+	ok &= trial_end(t);
+	ksft_test_result(ok, "sysfs tells a VM's instance while it stands still\n");
+}
+
+int main(int argc, char **argv)
+{
+	if (argc == 2 && !strcmp(argv[1], "--help")) {
+		fputs(usage, stdout);
+		return 0;
+	}
+	if (argc != 3) {
+		fputs(usage, stderr);
+		return 2;
+	}
+	from = argv[1];
+	to = argv[2];
+	ksft_print_header();
+	ksft_set_plan(1);
+	test_sysfs();
+	ksft_finished();
+}
