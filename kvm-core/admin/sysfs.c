@@ -13,6 +13,7 @@
 #include <linux/module.h>
 #include <linux/pid.h>
 #include <linux/slab.h>
+#include <linux/string_helpers.h>
 #include <linux/sysfs.h>
 
 #include "core.h"
@@ -202,7 +203,14 @@ static ssize_t pid_show(struct kobject *kobj, struct kobj_attribute *attr,
 static ssize_t comm_show(struct kobject *kobj, struct kobj_attribute *attr,
 			 char *buf)
 {
-	return sysfs_emit(buf, "%s\n", vm_of(kobj)->comm);
+	const char *comm = vm_of(kobj)->comm;
+	char escaped[2 * TASK_COMM_LEN];
+	int len;
+
+	/* As in /proc/PID/status: the VMM has chosen it, and a reader expects a line. */
+	len = string_escape_str(comm, escaped, sizeof(escaped) - 1,
+				ESCAPE_SPACE | ESCAPE_SPECIAL, "\n\\");
+	return sysfs_emit(buf, "%.*s\n", len, escaped);
 }
 
 static ssize_t uid_show(struct kobject *kobj, struct kobj_attribute *attr,

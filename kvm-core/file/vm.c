@@ -17,7 +17,24 @@
 
 static DEFINE_SPINLOCK(vms_lock);
 static LIST_HEAD(core_vms);
-static DEFINE_IDA(vm_ids);
+/* Without pointers; under vms_lock. */
+static DEFINE_IDR(vm_ids);
+
+/*
+ * Who has read a number and asks for that VM a little later must not get another one,
+ * so a number comes again only when all others have been used.
+ */
+static int new_id(void)
+{
+	int id;
+
+	idr_preload(GFP_KERNEL);
+	spin_lock(&vms_lock);
+	id = idr_alloc_cyclic(&vm_ids, NULL, 1, 0, GFP_NOWAIT);
+	spin_unlock(&vms_lock);
+	idr_preload_end();
+	return id;
+}
 
 /**
  * core_vm_create - a VM was created
@@ -35,7 +52,7 @@ struct core_vm *core_vm_create(struct core_instance *ci, const void *cookie)
 	vm = kzalloc(sizeof(*vm), GFP_KERNEL_ACCOUNT);
 	if (!vm)
 		return ERR_PTR(-ENOMEM);
-	vm->id = ida_alloc_min(&vm_ids, 1, GFP_KERNEL);
+	vm->id = new_id();
 	if (vm->id < 0) {
 		r = vm->id;
 		kfree(vm);
@@ -192,7 +209,9 @@ void core_vm_instance(struct core_vm *vm, char name[KVM_CORE_NAME_LEN])
  */
 void core_vm_free(struct core_vm *vm)
 {
-	ida_free(&vm_ids, vm->id);
+	spin_lock(&vms_lock);
+	idr_remove(&vm_ids, vm->id);
+	spin_unlock(&vms_lock);
 	core_above.dirty_free(vm);
 	mmdrop(vm->mm);
 	put_pid(vm->pid);
@@ -272,5 +291,5 @@ void core_vm_switch(struct core_vm *vm, struct core_instance *ci,
  */
 void core_vm_exit(void)
 {
-	ida_destroy(&vm_ids);
+	idr_destroy(&vm_ids);
 }

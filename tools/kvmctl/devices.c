@@ -44,17 +44,6 @@ static const char *kind_name(unsigned int i)
 	return i < sizeof(kinds) / sizeof(*kinds) && kinds[i] ? kinds[i] : "unknown";
 }
 
-/* A process calls itself what it likes: not what moves a terminal's cursor, or is no UTF-8. */
-static void plain(struct vfio_keepalive_info *i)
-{
-	char *c;
-
-	i->comm[sizeof(i->comm) - 1] = 0;
-	for (c = i->comm; *c; c++)
-		if (*c < ' ' || *c > '~')
-			*c = '?';
-}
-
 /**
  * struct wanted - what the command line asks for
  * @verb:	NULL to list all
@@ -142,12 +131,27 @@ static void print_json(json_t *j)
 	json_decref(j);
 }
 
+/* struct names - what others chose, to be printed */
+struct names {
+	char name[TEXT_LEN(VFIO_KEEPALIVE_NAME_LEN)];
+	char comm[TEXT_LEN(16)];
+};
+
+static void escape(struct names *to, const struct vfio_keepalive_info *i)
+{
+	text_escape(to->name, sizeof(to->name), i->name, true);
+	text_escape(to->comm, sizeof(to->comm), i->comm, true);
+}
+
 static json_t *session_json(const struct vfio_keepalive_info *i)
 {
+	struct names n;
+
+	escape(&n, i);
 	return json_pack("{s:i, s:s, s:s, s:I, s:i, s:s, s:i, s:i, s:i, s:i, s:I, s:I}",
-			 "session", i->session, "name", i->name,
+			 "session", i->session, "name", n.name,
 			 "state", state_name(i->state), "uid", (json_int_t)i->uid, "pid", i->pid,
-			 "comm", i->comm, "items", i->items, "claims", i->claims,
+			 "comm", n.comm, "items", i->items, "claims", i->claims,
 			 "limit_ms", i->limit_ms, "left_ms", i->left_ms,
 			 "bytes", (json_int_t)i->bytes, "memory", (json_int_t)i->memory);
 }
@@ -155,13 +159,15 @@ static json_t *session_json(const struct vfio_keepalive_info *i)
 static void session_text(const struct vfio_keepalive_info *i)
 {
 	char left[16] = "-", memory[32];
+	struct names n;
 
+	escape(&n, i);
 	snprintf(memory, sizeof(memory), "%.1f", i->memory / 1048576.0);
 	if (i->state == VFIO_KEEPALIVE_ORPHANED)
 		snprintf(left, sizeof(left), "%.1f", i->left_ms / 1e3);
 	printf("%7u %-8s %6u %8d %-15s %5u %9s %6u %8s  %s\n", i->session,
-	       state_name(i->state), i->uid, i->pid, i->comm, i->items, memory, i->claims, left,
-	       i->name);
+	       state_name(i->state), i->uid, i->pid, n.comm, i->items, memory, i->claims, left,
+	       n.name);
 }
 
 static void session_head(void)
@@ -180,7 +186,6 @@ static void list(int fd)
 	if (!json_wanted)
 		session_head();
 	for (; !ioctl(fd, VFIO_KEEPALIVE_INFO, &info); info.session++) {
-		plain(&info);
 		if (json_wanted)
 			json_array_append_new(all, session_json(&info));
 		else
@@ -201,26 +206,27 @@ static void show(int fd, unsigned int id)
 	struct vfio_keepalive_item item = {
 		.argsz = sizeof(item), .flags = VFIO_KEEPALIVE_ITEM_NEXT, .session = id,
 	};
+	char name[TEXT_LEN(VFIO_KEEPALIVE_NAME_LEN)];
 	json_t *all = json_array(), *j;
 
 	if (ioctl(fd, VFIO_KEEPALIVE_INFO, &info))
 		failed(id);
-	plain(&info);
 	if (!json_wanted) {
 		session_head();
 		session_text(&info);
 		printf("\n%5s %-9s %8s  %s\n", "INDEX", "KIND", "BYTES", "NAME");
 	}
 	for (; !ioctl(fd, VFIO_KEEPALIVE_ITEM, &item); item.index++) {
+		text_escape(name, sizeof(name), item.name, true);
 		if (json_wanted)
 			json_array_append_new(all, json_pack("{s:i, s:s, s:i, s:s}",
 							     "index", item.index,
 							     "kind", kind_name(item.kind),
 							     "bytes", item.state_size,
-							     "name", item.name));
+							     "name", name));
 		else
 			printf("%5u %-9s %8u  %s\n", item.index, kind_name(item.kind),
-			       item.state_size, item.name);
+			       item.state_size, name);
 	}
 	if (errno != ENOENT)
 		failed(id);

@@ -92,11 +92,14 @@ static unsigned long number(unsigned int id, const char *name, bool *ok)
  */
 bool host_vm(unsigned int id, struct vm *vm)
 {
+	char raw[sizeof(vm->comm)] = "";
 	bool ok = true;
 
 	memset(vm, 0, sizeof(*vm));
 	vm->id = id;
-	ok &= attribute(id, "comm", vm->comm, sizeof(vm->comm));
+	ok &= attribute(id, "comm", raw, sizeof(raw));
+	/* The kernel has escaped line ends and backslashes. */
+	text_escape(vm->comm, sizeof(vm->comm), raw, false);
 	ok &= attribute(id, "instance", vm->instance, sizeof(vm->instance));
 	vm->pid = number(id, "pid", &ok);
 	vm->vcpus = number(id, "vcpus", &ok);

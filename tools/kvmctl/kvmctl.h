@@ -13,13 +13,16 @@
 #define EXIT_USAGE	2
 #define EXIT_SOME	3
 
+/* Room for text_escape() of a name of so many bytes, each with its 0. */
+#define TEXT_LEN(n)	(4 * ((n) - 1) + 1)
+
 /**
  * struct vm - a VM as sysfs shows it
  * @id:		number of its directory
  * @pid:	process that created it, 0 if it cannot be seen from here
  * @vcpus:	number of vCPUs
  * @moves:	how often it was handed over
- * @comm:	command name of the process
+ * @comm:	command name of the process, fit to be printed
  * @instance:	where it is
  */
 struct vm {
@@ -27,7 +30,7 @@ struct vm {
 	int pid;
 	unsigned int vcpus;
 	unsigned long moves;
-	char comm[16];
+	char comm[TEXT_LEN(16)];
 	char instance[KVM_CORE_NAME_LEN];
 };
 
@@ -41,6 +44,9 @@ bool host_has_instance(const char *name);
 bool host_has_module(const char *name);
 bool host_vm(unsigned int id, struct vm *vm);
 size_t host_vms(struct vm **vms);
+
+/* text.c */
+char *text_escape(char *to, size_t size, const char *from, bool backslash);
 
 /* show.c, module.c, move.c, devices.c: a subcommand each; argv[0] is for messages */
 int show_list(int argc, char **argv);

@@ -7,9 +7,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "kvmctl.h"
+
+/* Seconds: ten looks at all VMs in each are enough, and one a day is none too few. */
+#define WATCH_MIN	0.1
+#define WATCH_MAX	86400.0
 
 static void no_arguments(int argc, char **argv, const char *doc)
 {
@@ -119,8 +124,11 @@ static error_t parse_status(int key, char *arg, struct argp_state *state)
 		*interval = 1;
 		if (arg) {
 			*interval = strtod(arg, &end);
-			if (end == arg || *end || !(*interval > 0) || *interval > 86400)
-				argp_error(state, "no number of seconds: '%s'", arg);
+			/* So that NaN is refused, too. */
+			if (end == arg || *end || !(*interval >= WATCH_MIN) ||
+			    !(*interval <= WATCH_MAX))
+				argp_error(state, "an interval is %.1f to %.0f seconds, not '%s'",
+					   WATCH_MIN, WATCH_MAX, arg);
 		}
 		return 0;
 	}
@@ -138,7 +146,7 @@ int show_status(int argc, char **argv)
 {
 	static const struct argp_option options[] = {
 		{ "watch", 'w', "SECONDS", OPTION_ARG_OPTIONAL,
-		  "Show it again every second, or every SECONDS", 0 },
+		  "Show it again every second, or every SECONDS (0.1 to 86400)", 0 },
 		{ 0 }
 	};
 	static const struct argp argp = {
@@ -147,6 +155,7 @@ int show_status(int argc, char **argv)
 		.doc = "Lists the VMs of this host.",
 		.children = common_options,
 	};
+	struct timespec ts;
 	double interval = 0;
 
 	argp_parse(&argp, argc, argv, 0, NULL, &interval);
@@ -163,6 +172,8 @@ int show_status(int argc, char **argv)
 			return 0;
 		if (fflush(stdout))
 			err(EXIT_NONE, "standard output");
-		usleep(interval * 1e6);
+		ts.tv_sec = interval;
+		ts.tv_nsec = (interval - ts.tv_sec) * 1e9;
+		nanosleep(&ts, NULL);
 	}
 }
