@@ -301,8 +301,8 @@ static void hold_posted(struct kvm *kvm, bool hold)
 		if (irqfd->producer &&
 		    kvm_arch_update_irqfd_routing(kvm, irqfd->producer->irq,
 						  irqfd->gsi, !hold))
-			pr_warn("%s: GSI %d is not posted directly\n",
-				kvm_relay_instance.name, irqfd->gsi);
+			pr_warn_ratelimited("%s: GSI %d is not posted directly\n",
+					    kvm_relay_instance.name, irqfd->gsi);
 }
 
 static void vm_hold(void *priv, bool hold)

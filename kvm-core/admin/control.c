@@ -63,6 +63,20 @@ static int move_to(struct core_vm *vm, struct kvm_core_move *args)
 	return r;
 }
 
+/*
+ * For the operator's handoffs: a VMM that asks for its own gets the reason, and could
+ * fill the log. The command's name is a VMM's, too.
+ */
+static void log_failure(const struct core_vm *vm, const struct kvm_core_move *args)
+{
+	/* Without an instance it has not begun. */
+	if (!args->error || args->error == EALREADY || !*args->from)
+		return;
+	pr_warn("VM %d (%*pEhp, pid %d) stays on %s: stage %s: %s (error %u)\n", vm->id,
+		(int)strlen(vm->comm), vm->comm, pid_nr(vm->pid), args->from,
+		core_stage_name(args->stage), args->reason, args->error);
+}
+
 static struct core_vm *vm_of_fd(int fd)
 {
 	struct core_vm *vm = NULL;
@@ -85,6 +99,7 @@ static int do_one(struct kvm_core_move *args)
 	if (!vm)
 		return fail(args, -ENOENT, "no such VM");
 	r = move_to(vm, args);
+	log_failure(vm, args);
 	core_vm_put(vm);
 	return r;
 }
@@ -124,6 +139,7 @@ static int do_all(struct kvm_core_move_all *all, const struct kvm_core_move *wan
 		all->move = *want;
 		all->move.vm = id;
 		r = core_move(vm, to, &all->move);
+		log_failure(vm, &all->move);
 		core_vm_put(vm);
 		if (!r) {
 			all->moved++;

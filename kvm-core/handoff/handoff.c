@@ -316,10 +316,6 @@ int core_move(struct core_vm *vm, struct core_instance *to,
 	if (mv->from)
 		core_put(mv->from);
 	mutex_unlock(&vm->moving);
-	if (r && r != -EALREADY)
-		pr_warn("VM %d (%s, pid %d) stays on %s: stage %s: %s (error %d)\n",
-			vm->id, vm->comm, pid_nr(vm->pid), args->from,
-			stage_names[args->stage], args->reason, r);
 out:
 	args->error = -r;
 	kfree(mv);

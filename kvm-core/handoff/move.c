@@ -55,8 +55,8 @@ static int take_rings(struct core_move *mv)
 void core_rings_undo(struct core_move *mv)
 {
 	if (mv->rings)
-		WARN_ON(mv->from->inst->ops->vm_take_rings(mv->vm_file->private_data,
-							   mv->vm_target->private_data));
+		WARN_ON_ONCE(mv->from->inst->ops->vm_take_rings(mv->vm_file->private_data,
+								mv->vm_target->private_data));
 	mv->rings = false;
 }
 

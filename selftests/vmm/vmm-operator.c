@@ -16,7 +16,8 @@
 static const char usage[] =
 "usage: vmm-operator INSTANCE OTHER\n"
 "\n"
-"A VM on INSTANCE and the operator's interfaces. TAP output.\n";
+"A VM on INSTANCE and the operator's interfaces: sysfs while the VM stands still, an\n"
+"instance that is drained, the log, cgroups. TAP output.\n";
 
 #define SYSFS	"/sys/kernel/kvm_core/"
 #define INJECT	"/sys/kernel/debug/kvm_core/inject/"
@@ -186,6 +187,52 @@ static void test_sysfs(void)
 	ksft_test_result(ok, "sysfs tells a VM's instance while it stands still\n");
 }
 
+/* Lines about VMs that the kernel's log has got since @fd was at its end. */
+static unsigned int log_lines(int fd)
+{
+	unsigned int n = 0;
+	char line[1024];
+	ssize_t got;
+
+	for (;;) {
+		got = read(fd, line, sizeof(line) - 1);
+		if (got < 0 && errno == EPIPE)
+			continue;
+		if (got <= 0)
+			return n;
+		line[got] = '\0';
+		n += !!strstr(line, "kvm-core: VM ");
+	}
+}
+
+static void test_log(void)
+{
+	struct trial *t = trial_run("spin");
+	struct kvm_core_move mv = { .timeout_ms = 60000 };
+	int log = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	int control = open("/dev/kvm-core", O_RDWR | O_CLOEXEC);
+	unsigned int i, lines;
+	bool ok;
+
+	mv.vm = vm_number(t);
+	ok = log >= 0 && control >= 0 && lseek(log, 0, SEEK_END) >= 0;
+	if (!write_file(INJECT "record/error", "5"))
+		ok = false;
+	for (i = 0; ok && i < 30; i++)
+		ok = move(t, to, 0) == EIO;
+	lines = log_lines(log);
+	ksft_print_msg("%u lines of %u moves that failed\n", lines, i);
+	ok &= !lines;
+	/* The operator's are told. */
+	snprintf(mv.instance, sizeof(mv.instance), "%s", to);
+	ok &= ioctl(control, KVM_CORE_MOVE, &mv) && errno == EIO && log_lines(log) == 1;
+	ok &= write_file(INJECT "record/error", "0");
+	close(log);
+	close(control);
+	ok &= trial_end(t);
+	ksft_test_result(ok, "a VMM whose moves fail does not fill the log\n");
+}
+
 int main(int argc, char **argv)
 {
 	if (argc == 2 && !strcmp(argv[1], "--help")) {
@@ -199,7 +246,8 @@ int main(int argc, char **argv)
 	from = argv[1];
 	to = argv[2];
 	ksft_print_header();
-	ksft_set_plan(1);
+	ksft_set_plan(2);
 	test_sysfs();
+	test_log();
 	ksft_finished();
 }
