@@ -32,6 +32,7 @@ enum core_hp {
 enum core_instance_state {
 	CORE_LOADING,	/* registered, its init runs, or its exit */
 	CORE_LIVE,	/* opens are answered */
+	CORE_DRAINING,	/* as CORE_LIVE for the VMs it has; no VM comes any more */
 	CORE_FAILED,	/* no new descriptor, every ioctl is -EIO */
 };
 
@@ -40,11 +41,13 @@ enum core_instance_state {
  * @link:	in core_instances; added and removed under core_lock, walked also
  *		under RCU (from IRQ and NMI too)
  * @inst:	what the instance said of itself
- * @state:	enum core_instance_state; written under core_lock
+ * @state:	enum core_instance_state; written under core_lock, but CORE_FAILED,
+ *		which it becomes at any time. From CORE_LIVE to CORE_DRAINING and back
+ *		by core_vm_drain(), which orders it with VMs that come
  * @serial:	counts publications; the default is the highest, unless pinned
  * @fops:	operations behind /dev/kvm; set before @state becomes CORE_LIVE
  * @misc:	/dev/kvm-VENDOR-N
- * @vms:	VMs whose descriptors are open
+ * @vms:	VMs whose descriptors are open, and those that are about to come
  * @startup:	CPU hotplug callbacks; written under cpus_read_lock(), called
  * @teardown:	with the hotplug lock held for writing
  * @syscore:	suspend turns the instance off on this CPU, whatever it runs
@@ -103,6 +106,7 @@ static inline struct core_instance *core_of(struct kvm_core_instance *inst)
 struct core_instance *core_get_default(void);
 struct core_instance *core_get_by_minor(int minor);
 struct core_instance *core_get_by_name(const char *name);
+struct core_instance *core_find_locked(const char *name);
 void core_put(struct core_instance *ci);
 int core_pin_default(const char *name);
 void core_unpin_default(const struct core_instance *ci);

@@ -51,6 +51,8 @@ const char *core_state_name(const struct core_instance *ci)
 	switch (READ_ONCE(ci->state)) {
 	case CORE_LIVE:
 		return "live";
+	case CORE_DRAINING:
+		return "draining";
 	case CORE_FAILED:
 		return "failed";
 	default:
@@ -142,6 +144,24 @@ struct core_instance *core_get_by_name(const char *name)
 	}
 	mutex_unlock(&core_lock);
 	return found;
+}
+
+/**
+ * core_find_locked - an instance in whichever state
+ * @name: as sysfs shows it
+ *
+ * Context: core_lock held.
+ * Return: the instance or NULL; no reference is taken.
+ */
+struct core_instance *core_find_locked(const char *name)
+{
+	struct core_instance *ci;
+
+	lockdep_assert_held(&core_lock);
+	list_for_each_entry(ci, &core_instances, link)
+		if (!strcmp(ci->inst->name, name))
+			return ci;
+	return NULL;
 }
 
 /**

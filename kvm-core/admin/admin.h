@@ -12,6 +12,7 @@ struct kvm_core_move;
 
 /* control.c */
 int core_set_default(const char *name);
+int core_set_draining(struct core_instance *ci, bool drain);
 int core_control_init(void);
 void core_control_exit(void);
 long core_control_move_self(struct core_vm *vm,

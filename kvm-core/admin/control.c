@@ -49,6 +49,23 @@ static int fail(struct kvm_core_move *args, int error, const char *reason)
 	return error;
 }
 
+/* Why an instance is no target. */
+static int no_target(struct kvm_core_move *args)
+{
+	const struct core_instance *ci;
+
+	mutex_lock(&core_lock);
+	ci = core_find_locked(args->instance);
+	if (ci)
+		snprintf(args->reason, sizeof(args->reason), "%s takes no VMs: it is %s",
+			 ci->inst->name, core_state_name(ci));
+	else
+		strscpy(args->reason, "no such instance is loaded", sizeof(args->reason));
+	mutex_unlock(&core_lock);
+	args->error = ENODEV;
+	return -ENODEV;
+}
+
 static int move_to(struct core_vm *vm, struct kvm_core_move *args)
 {
 	struct core_instance *to;
@@ -56,7 +73,7 @@ static int move_to(struct core_vm *vm, struct kvm_core_move *args)
 
 	to = core_get_by_name(args->instance);
 	if (!to)
-		return fail(args, -ENODEV, "no such instance is loaded");
+		return no_target(args);
 	args->vm = vm->id;
 	r = core_move(vm, to, args);
 	core_put(to);
@@ -131,7 +148,7 @@ static int do_all(struct kvm_core_move_all *all, const struct kvm_core_move *wan
 
 	to = core_get_by_name(want->instance);
 	if (!to)
-		return fail(&all->move, -ENODEV, "no such instance is loaded");
+		return no_target(&all->move);
 	for (id = core_vm_next(0); id; id = core_vm_next(id)) {
 		vm = core_vm_get(id);
 		if (!vm)
@@ -238,6 +255,41 @@ static long ioctl_set_default(const struct kvm_core_name __user *arg)
 	return core_set_default(name.name);
 }
 
+/**
+ * core_set_draining - an instance takes no VMs any more, or takes them again
+ * @ci: the instance
+ * @drain: no more
+ *
+ * Context: process; sleeps; core_lock held.
+ * Return: 0, or -ENODEV if the instance is not in service.
+ */
+int core_set_draining(struct core_instance *ci, bool drain)
+{
+	int r = core_vm_drain(ci, drain);
+
+	core_debugfs_default();
+	return r;
+}
+
+static long ioctl_drain(const struct kvm_core_drain __user *arg)
+{
+	struct kvm_core_drain drain;
+	struct core_instance *ci;
+	int r = -ENODEV;
+
+	if (copy_from_user(&drain, arg, sizeof(drain)))
+		return -EFAULT;
+	if (drain.flags & ~KVM_CORE_DRAIN_UNDO || drain.reserved ||
+	    strnlen(drain.name, sizeof(drain.name)) == sizeof(drain.name))
+		return -EINVAL;
+	mutex_lock(&core_lock);
+	ci = core_find_locked(drain.name);
+	if (ci)
+		r = core_set_draining(ci, !(drain.flags & KVM_CORE_DRAIN_UNDO));
+	mutex_unlock(&core_lock);
+	return r;
+}
+
 static long control_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {
 	void __user *argp = (void __user *)arg;
@@ -247,6 +299,8 @@ static long control_ioctl(struct file *file, unsigned int cmd, unsigned long arg
 		return ioctl_list(argp);
 	case KVM_CORE_SET_DEFAULT:
 		return ioctl_set_default(argp);
+	case KVM_CORE_DRAIN:
+		return ioctl_drain(argp);
 	case KVM_CORE_MOVE:
 		return ioctl_move(argp);
 	case KVM_CORE_MOVE_ALL:

@@ -102,6 +102,20 @@ static ssize_t state_show(struct kobject *kobj, struct kobj_attribute *attr,
 	return sysfs_emit(buf, "%s\n", core_state_name(instance_of(kobj)));
 }
 
+static ssize_t state_store(struct kobject *kobj, struct kobj_attribute *attr,
+			   const char *buf, size_t count)
+{
+	bool drain = sysfs_streq(buf, "draining");
+	int r;
+
+	if (!drain && !sysfs_streq(buf, "live"))
+		return -EINVAL;
+	mutex_lock(&core_lock);
+	r = core_set_draining(instance_of(kobj), drain);
+	mutex_unlock(&core_lock);
+	return r ?: count;
+}
+
 static ssize_t is_default_show(struct kobject *kobj,
 			       struct kobj_attribute *attr, char *buf)
 {
@@ -122,7 +136,7 @@ static ssize_t vms_show(struct kobject *kobj, struct kobj_attribute *attr,
 static struct kobj_attribute vendor_attr = __ATTR_RO(vendor);
 static struct kobj_attribute number_attr = __ATTR_RO(number);
 static struct kobj_attribute version_attr = __ATTR_RO(version);
-static struct kobj_attribute state_attr = __ATTR_RO(state);
+static struct kobj_attribute state_attr = __ATTR_RW(state);
 static struct kobj_attribute is_default_attr = __ATTR(default, 0444,
 						      is_default_show, NULL);
 static struct kobj_attribute vms_attr = __ATTR_RO(vms);

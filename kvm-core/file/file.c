@@ -55,6 +55,13 @@ struct core_file *core_file_of(const struct file *file)
 	return container_of(file->f_op, struct core_file, fops);
 }
 
+/* core_vm_come() would say so, too, when KVM has made a VM and counted its end. */
+static inline bool core_file_drained(const struct core_file *cf, unsigned int cmd)
+{
+	return cf->kind == CORE_FILE_DEV && cmd == KVM_CREATE_VM &&
+	       READ_ONCE(cf->ci->state) == CORE_DRAINING;
+}
+
 static inline bool core_file_dead(const struct core_file *cf)
 {
 	return unlikely(READ_ONCE(cf->ci->state) == CORE_FAILED);
@@ -106,6 +113,8 @@ long core_file_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 		return -EINTR;
 	if (core_file_dead(cf))
 		r = -EIO;
+	else if (core_file_drained(cf, cmd))
+		r = -ENODEV;
 	else if (cf->vcpu && cmd == DIRTY_RING_TAKE)
 		r = take_ring(cf, file, arg);
 	else if (!cf->vm)
@@ -134,6 +143,8 @@ long core_file_compat_ioctl(struct file *file, unsigned int cmd, unsigned long a
 		return -EINTR;
 	if (core_file_dead(cf))
 		r = -EIO;
+	else if (core_file_drained(cf, cmd))
+		r = -ENODEV;
 	else if (cf->vcpu && cmd == DIRTY_RING_TAKE)
 		r = take_ring(cf, file, arg);
 	else

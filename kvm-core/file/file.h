@@ -243,6 +243,8 @@ void core_device_remove(struct core_instance *ci);
 struct device *core_device_kvm(void);
 
 /* vm.c */
+int core_vm_drain(struct core_instance *ci, bool drain);
+int core_vm_come(struct core_instance *ci);
 struct core_vm *core_vm_create(struct core_instance *ci, const void *cookie);
 struct core_vm *core_vm_find(struct core_instance *ci, const void *cookie);
 struct core_vm *core_vm_get(int id);

@@ -37,26 +37,75 @@ static int new_id(void)
 }
 
 /**
+ * core_vm_drain - an instance takes no VMs any more, or takes them again
+ * @ci: the instance
+ * @drain: no more
+ *
+ * After this has returned, no VM comes that core_instance.vms does not count.
+ *
+ * Context: process; core_lock held.
+ * Return: 0, or -ENODEV if the instance is not in service.
+ */
+int core_vm_drain(struct core_instance *ci, bool drain)
+{
+	enum core_instance_state old = drain ? CORE_LIVE : CORE_DRAINING;
+	enum core_instance_state new = drain ? CORE_DRAINING : CORE_LIVE;
+	enum core_instance_state was;
+
+	lockdep_assert_held(&core_lock);
+	spin_lock(&vms_lock);
+	/* One that fails meanwhile stays failed. */
+	was = cmpxchg(&ci->state, old, new);
+	spin_unlock(&vms_lock);
+	return was == CORE_LIVE || was == CORE_DRAINING ? 0 : -ENODEV;
+}
+
+/**
+ * core_vm_come - a VM is about to belong to an instance
+ * @ci: the instance, pinned by the caller
+ *
+ * Context: process.
+ * Return: 0, and the VM is counted; -ENODEV if the instance takes none.
+ */
+int core_vm_come(struct core_instance *ci)
+{
+	int r = -ENODEV;
+
+	spin_lock(&vms_lock);
+	if (READ_ONCE(ci->state) == CORE_LIVE) {
+		atomic_inc(&ci->vms);
+		r = 0;
+	}
+	spin_unlock(&vms_lock);
+	return r;
+}
+
+/**
  * core_vm_create - a VM was created
  * @ci: by which instance, pinned by the caller and, later, by the descriptor
  * @cookie: by which the VM is found for the descriptors that come
  *
  * Context: process; sleeps.
- * Return: the VM with one user, or an ERR_PTR().
+ * Return: the VM with one user, or an ERR_PTR(); of -ENODEV if the instance takes none.
  */
 struct core_vm *core_vm_create(struct core_instance *ci, const void *cookie)
 {
 	struct core_vm *vm;
 	int r;
 
+	r = core_vm_come(ci);
+	if (r)
+		return ERR_PTR(r);
 	vm = kzalloc(sizeof(*vm), GFP_KERNEL_ACCOUNT);
-	if (!vm)
-		return ERR_PTR(-ENOMEM);
+	if (!vm) {
+		r = -ENOMEM;
+		goto err_count;
+	}
 	vm->id = new_id();
 	if (vm->id < 0) {
 		r = vm->id;
 		kfree(vm);
-		return ERR_PTR(r);
+		goto err_count;
 	}
 	vm->users = 1;
 	vm->ci = ci;
@@ -72,15 +121,19 @@ struct core_vm *core_vm_create(struct core_instance *ci, const void *cookie)
 	vm->mm = current->mm;
 	mmgrab(vm->mm);
 
+	/* It frees the VM when it fails. */
 	r = core_above.vm_add(vm);
 	if (r)
-		return ERR_PTR(r);
+		goto err_count;
 
 	spin_lock(&vms_lock);
 	list_add_tail(&vm->link, &core_vms);
 	spin_unlock(&vms_lock);
-	atomic_inc(&ci->vms);
 	return vm;
+
+err_count:
+	atomic_dec(&ci->vms);
+	return ERR_PTR(r);
 }
 
 /**
@@ -268,7 +321,7 @@ void core_vm_vcpu(struct core_vm *vm, int change)
 /**
  * core_vm_switch - a VM belongs to another instance
  * @vm: the VM; its gate is held for writing
- * @ci: the instance, pinned by the VM's descriptors
+ * @ci: the instance, pinned by the VM's descriptors, after core_vm_come()
  * @cookie: its own object
  *
  * Context: process.
@@ -280,7 +333,6 @@ void core_vm_switch(struct core_vm *vm, struct core_instance *ci,
 	atomic_dec(&vm->ci->vms);
 	vm->ci = ci;
 	vm->cookie = cookie;
-	atomic_inc(&ci->vms);
 	spin_unlock(&vms_lock);
 }
 

@@ -138,6 +138,9 @@ static int standing_part(struct core_move *mv)
 		r = core_move_fail(mv, -ETIMEDOUT, "stopped for longer than %u us",
 				   mv->args->deadline_us);
 	r = stage_end(mv, r);
+	if (!r && core_vm_come(mv->to))
+		r = core_move_fail(mv, -ENODEV, "%s takes no VMs any more",
+				   mv->to->inst->name);
 	if (!r)
 		return 0;
 undo:
@@ -308,7 +311,7 @@ int core_move(struct core_vm *vm, struct core_instance *to,
 		r = core_move_fail(mv, -ESRCH, "its descriptors are closed");
 	else if (mv->from == to)
 		r = core_move_fail(mv, -EALREADY, "it is there");
-	else if (READ_ONCE(mv->from->state) != CORE_LIVE)
+	else if (READ_ONCE(mv->from->state) == CORE_FAILED)
 		r = core_move_fail(mv, -EIO, "%s has failed",
 				   mv->from->inst->name);
 	else

@@ -187,6 +187,107 @@ static void test_sysfs(void)
 	ksft_test_result(ok, "sysfs tells a VM's instance while it stands still\n");
 }
 
+static int drain(const char *name, __u32 flags)
+{
+	struct kvm_core_drain d = { .flags = flags };
+	int fd = open("/dev/kvm-core", O_RDWR | O_CLOEXEC), r;
+
+	snprintf(d.name, sizeof(d.name), "%s", name);
+	r = ioctl(fd, KVM_CORE_DRAIN, &d) ? errno : 0;
+	close(fd);
+	return r;
+}
+
+static bool opens(const char *name)
+{
+	char path[64];
+	int fd;
+
+	snprintf(path, sizeof(path), "/dev/%s", name);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
+}
+
+/* Errno of KVM_CREATE_VM on an open descriptor of /dev/kvm*. */
+static int creates(int kvm)
+{
+	int fd = ioctl(kvm, KVM_CREATE_VM, 0);
+
+	if (fd < 0)
+		return errno;
+	close(fd);
+	return 0;
+}
+
+static bool state_is(const char *name, const char *state, const char *vms)
+{
+	char path[96];
+	bool ok;
+
+	snprintf(path, sizeof(path), SYSFS "instances/%s/state", name);
+	ok = !strcmp(read_file(path), state);
+	snprintf(path, sizeof(path), SYSFS "instances/%s/vms", name);
+	ok &= !strcmp(read_file(path), vms);
+	if (!ok)
+		ksft_print_msg("%s is not %s with %s VMs\n", name, state, vms);
+	return ok;
+}
+
+static void test_drained(void)
+{
+	struct trial *t = trial_run("spin");
+	int kvm, r;
+	char path[64];
+	bool ok;
+
+	snprintf(path, sizeof(path), "/dev/%s", from);
+	kvm = open(path, O_RDWR | O_CLOEXEC);
+	ok = kvm >= 0 && !creates(kvm);
+	ok &= !drain(from, 0) && !drain(from, 0) && state_is(from, "draining", "1");
+	ok &= !opens(from) && errno == ENODEV;
+	ok &= creates(kvm) == ENODEV && state_is(from, "draining", "1");
+	ok &= strcmp(read_file(SYSFS "default"), from);
+	/* The VM that it has runs, leaves, and does not come back. */
+	ok &= watch_steps(&t->w, 2) == WATCH_OK;
+	ok &= !move(t, to, 0) && state_is(from, "draining", "0");
+	r = move(t, from, 0);
+	ok &= r == ENODEV && strstr(t->mv.reason, "draining");
+	ok &= move(t, from, KVM_CORE_MOVE_DRY_RUN) == ENODEV;
+	/* KVM goes along with its VM: so it is not the drained one's any more. */
+	ok &= !creates(kvm);
+	close(kvm);
+	ok &= !drain(from, KVM_CORE_DRAIN_UNDO) && state_is(from, "live", "0");
+	ok &= opens(from) && !move(t, from, 0) && state_is(from, "live", "1");
+	ok &= drain("kvm-none-1", 0) == ENODEV && drain(from, 1 << 31) == EINVAL;
+	ok &= trial_end(t);
+	ksft_test_result(ok, "a drained instance takes no VM, also not by a move of a VMM's\n");
+}
+
+/* Where the target is drained while the VM is on its way. */
+static void test_drained_meanwhile(void)
+{
+	struct trial *t = trial_run("spin");
+	char path[96];
+	bool ok;
+	int r;
+
+	snprintf(path, sizeof(path), SYSFS "instances/%s/state", to);
+	stall("record", "1000");
+	move_begin(t);
+	usleep(200000);
+	ok = write_file(path, "draining\n");
+	r = move_end(t);
+	stall("record", "0");
+	ok &= state_is(from, "live", "1") && state_is(to, "draining", "0");
+	ok &= r == ENODEV && strstr(t->mv.reason, "takes no VMs");
+	ok &= !write_file(path, "failed\n") && errno == EINVAL;
+	ok &= write_file(path, "live\n") && !move(t, to, 0);
+	ok &= trial_end(t);
+	ksft_test_result(ok, "a VM that is on its way to an instance that is drained stays\n");
+}
+
 /* Lines about VMs that the kernel's log has got since @fd was at its end. */
 static unsigned int log_lines(int fd)
 {
@@ -246,8 +347,10 @@ int main(int argc, char **argv)
 	from = argv[1];
 	to = argv[2];
 	ksft_print_header();
-	ksft_set_plan(2);
+	ksft_set_plan(4);
 	test_sysfs();
 	test_log();
+	test_drained();
+	test_drained_meanwhile();
 	ksft_finished();
 }

@@ -20,6 +20,7 @@ static const struct command {
 	{ "status", show_status },
 	{ "load", module_load },
 	{ "default", move_default },
+	{ "drain", move_drain },
 	{ "move", move_vms },
 	{ "unload", module_unload },
 	{ "devices", devices_sessions },
@@ -88,6 +89,7 @@ int main(int argc, char **argv)
 		       "  status [-w]                VMs\n"
 		       "  load FILE|N [NAME=VALUE]   load an instance\n"
 		       "  default NAME               which instance /dev/kvm opens\n"
+		       "  drain NAME [--undo]        an instance takes no VMs any more\n"
 		       "  move VM|--all NAME         hand VMs over to an instance\n"
 		       "  unload NAME                unload an instance\n"
 		       "  devices [show|release N]   sessions that keep passed-through devices\n",

@@ -54,6 +54,7 @@ int show_status(int argc, char **argv);
 int module_load(int argc, char **argv);
 int module_unload(int argc, char **argv);
 int move_default(int argc, char **argv);
+int move_drain(int argc, char **argv);
 int move_vms(int argc, char **argv);
 int devices_sessions(int argc, char **argv);
 

@@ -397,3 +397,65 @@ int move_default(int argc, char **argv)
 		print_json(json_pack("{s:s}", "default", name.name));
 	return 0;
 }
+
+static error_t parse_drain(int key, char *arg, struct argp_state *state)
+{
+	struct kvm_core_drain *drain = state->input;
+
+	switch (key) {
+	case ARGP_KEY_INIT:
+		state->child_inputs[0] = NULL;
+		break;
+	case 'u':
+		drain->flags |= KVM_CORE_DRAIN_UNDO;
+		break;
+	case ARGP_KEY_ARG:
+		if (state->arg_num)
+			argp_error(state, "too many arguments");
+		instance_name(state, drain->name, arg);
+		break;
+	case ARGP_KEY_NO_ARGS:
+		argp_error(state, "which instance?");
+		break;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+	return 0;
+}
+
+/**
+ * move_drain - kvmctl drain
+ * @argc: of the subcommand
+ * @argv: of the subcommand
+ *
+ * Return: exit status.
+ */
+int move_drain(int argc, char **argv)
+{
+	static const struct argp_option options[] = {
+		{ "undo", 'u', NULL, 0, "It takes VMs again", 0 },
+		{ 0 }
+	};
+	static const struct argp argp = {
+		.options = options,
+		.parser = parse_drain,
+		.args_doc = "NAME",
+		.doc = "Has the instance NAME take no VMs any more; those that it has go on.",
+		.children = common_options,
+	};
+	struct kvm_core_drain drain = { 0 };
+	int fd;
+
+	argp_parse(&argp, argc, argv, 0, NULL, &drain);
+	fd = host_control();
+	if (ioctl(fd, KVM_CORE_DRAIN, &drain)) {
+		if (errno == ENODEV)
+			errx(EXIT_NONE, "%s: no such instance is in service", drain.name);
+		err(EXIT_NONE, "%s", drain.name);
+	}
+	close(fd);
+	if (json_wanted)
+		print_json(json_pack("{s:s, s:s}", "instance", drain.name, "state",
+				     drain.flags & KVM_CORE_DRAIN_UNDO ? "live" : "draining"));
+	return 0;
+}

@@ -97,7 +97,7 @@ struct kvm_core_move {
  * @vms:	VMs on it
  * @name:	as in /sys/kernel/kvm_core/instances
  * @source:	release of the KVM source it was built from
- * @state:	loading, live or failed
+ * @state:	loading, live, draining or failed
  */
 struct kvm_core_instance_info {
 	__u32 index;
@@ -117,6 +117,27 @@ struct kvm_core_instance_info {
  */
 struct kvm_core_name {
 	char name[KVM_CORE_NAME_LEN];
+};
+
+/* It takes VMs again. */
+#define KVM_CORE_DRAIN_UNDO	(1 << 0)
+
+/**
+ * struct kvm_core_drain - argument of KVM_CORE_DRAIN
+ *
+ * The instance takes no VMs any more: opening its node, KVM_CREATE_VM on descriptors of
+ * it that are open, and moves to it, whoever asks for them, fail with ENODEV, and
+ * /dev/kvm opens another. The VMs that it has go on, and can be moved away. ENODEV if it
+ * is not loaded, or neither live nor draining.
+ *
+ * @name:	the instance
+ * @flags:	KVM_CORE_DRAIN_*
+ * @reserved:	0
+ */
+struct kvm_core_drain {
+	char name[KVM_CORE_NAME_LEN];
+	__u32 flags;
+	__u32 reserved;
 };
 
 /**
@@ -143,6 +164,7 @@ struct kvm_core_move_all {
 #define KVM_CORE_SET_DEFAULT	_IOW(KVM_CORE_IOC, 1, struct kvm_core_name)
 #define KVM_CORE_MOVE		_IOWR(KVM_CORE_IOC, 2, struct kvm_core_move)
 #define KVM_CORE_MOVE_ALL	_IOWR(KVM_CORE_IOC, 3, struct kvm_core_move_all)
+#define KVM_CORE_DRAIN		_IOW(KVM_CORE_IOC, 4, struct kvm_core_drain)
 
 /* On a VM's descriptor, for its VMM; no capability is needed */
 #define KVM_CORE_VM_MOVE	_IOWR(KVM_CORE_IOC, 16, struct kvm_core_move)
