@@ -233,6 +233,7 @@ static int move_thread(void *arg)
 	struct core_vm *vm = mv->vm;
 	struct mem_cgroup *memcg;
 
+	core_charge_cpu(vm);
 	if (!mmget_not_zero(vm->mm)) {
 		mv->error = core_move_fail(mv, -ESRCH, "its process is gone");
 		goto out;

@@ -87,6 +87,9 @@ __printf(3, 4) int core_move_fail(struct core_move *mv, int error,
 bool core_move_late(const struct core_move *mv);
 bool core_move_timed_out(const struct core_move *mv);
 
+/* charge.c */
+void core_charge_cpu(struct core_vm *vm);
+
 /* record.c */
 struct core_pair *core_pair_vcpu(struct core_move *mv, struct list_head *at);
 int core_stage_record(struct core_move *mv);

@@ -9,7 +9,10 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
 #include <unistd.h>
+#include <dirent.h>
 #include <kselftest.h>
 #include "vmm.h"
 
@@ -21,6 +24,7 @@ static const char usage[] =
 
 #define SYSFS	"/sys/kernel/kvm_core/"
 #define INJECT	"/sys/kernel/debug/kvm_core/inject/"
+#define CGROUP	"/tmp/cgroup"
 
 static const char *from, *to;
 
@@ -334,6 +338,73 @@ static void test_log(void)
 	ksft_test_result(ok, "a VMM whose moves fail does not fill the log\n");
 }
 
+/* The handoff's thread, while the move goes on; its cgroup in the unified hierarchy. */
+static bool mover_is_in(struct trial *t, const char *name, const char *cgroup)
+{
+	char path[300];
+	struct dirent *de;
+	bool is = false;
+	DIR *proc;
+	FILE *f;
+
+	while (!is && VMM_LOAD(t->moving)) {
+		proc = opendir("/proc");
+		while (proc && !is && (de = readdir(proc))) {
+			if (*de->d_name < '0' || *de->d_name > '9')
+				continue;
+			snprintf(path, sizeof(path), "/proc/%s/comm", de->d_name);
+			if (strcmp(read_file(path), name))
+				continue;
+			snprintf(path, sizeof(path), "/proc/%s/cgroup", de->d_name);
+			f = fopen(path, "re");
+			while (f && fgets(path, sizeof(path), f)) {
+				path[strcspn(path, "\n")] = '\0';
+				is |= !strcmp(path, cgroup);
+			}
+			if (f)
+				fclose(f);
+		}
+		if (proc)
+			closedir(proc);
+	}
+	return is;
+}
+
+static void test_cgroup(void)
+{
+	struct trial *t = trial_run("spin");
+	char pid[16], name[32];
+	bool ok;
+	int i;
+
+	snprintf(name, sizeof(name), "kvm-move/%u", vm_number(t));
+	snprintf(pid, sizeof(pid), "%d", getpid());
+	mkdir(CGROUP, 0755);
+	if (mount("cgroup", CGROUP, "cgroup2", 0, NULL) && errno != EBUSY)
+		ksft_exit_fail_msg("cgroup2: %s\n", strerror(errno));
+	mkdir(CGROUP "/operator", 0755);
+	ok = write_file(CGROUP "/operator/cgroup.procs", pid);
+	stall("prepare", "1500");
+	move_begin(t);
+	if (!mover_is_in(t, name, "0::/operator")) {
+		ksft_print_msg("%s is not in the VMM's cgroup\n", name);
+		ok = false;
+	}
+	ok &= !move_end(t);
+	stall("prepare", "0");
+	ok &= write_file(CGROUP "/cgroup.procs", pid);
+	/* KVM's own thread of the VM was there, too. */
+	ok &= trial_end(t);
+	for (i = 0; rmdir(CGROUP "/operator") && errno == EBUSY && i < 1000; i++)
+		usleep(10000);
+	if (!access(CGROUP "/operator", F_OK)) {
+		ksft_print_msg("%s is left in the cgroup\n",
+			       read_file(CGROUP "/operator/cgroup.procs"));
+		ok = false;
+	}
+	ksft_test_result(ok, "a move takes its CPU time from the VMM's cgroup\n");
+}
+
 int main(int argc, char **argv)
 {
 	if (argc == 2 && !strcmp(argv[1], "--help")) {
@@ -347,9 +418,10 @@ int main(int argc, char **argv)
 	from = argv[1];
 	to = argv[2];
 	ksft_print_header();
-	ksft_set_plan(4);
+	ksft_set_plan(5);
 	test_sysfs();
 	test_log();
+	test_cgroup();
 	test_drained();
 	test_drained_meanwhile();
 	ksft_finished();
