@@ -1,18 +1,102 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What a handoff costs is charged to the VM's cgroups.
+ * What a handoff costs is charged to the VM's cgroups, and kills nobody.
+ *
+ * An allocation that a memory cgroup has no room for ends with its OOM killer, which
+ * would take the VMM. KVM allocates as if the VMM had asked; so for the time that a
+ * thread works for a handoff, it is marked as one that the OOM killer was told of already:
+ * then the charge fails instead, at once. Since nothing is reclaimed for such a charge,
+ * room is made before.
  */
 #define pr_fmt(fmt) "kvm-core: " fmt
 
 #include <linux/cgroup.h>
+#include <linux/gfp.h>
+#include <linux/list.h>
+#include <linux/memcontrol.h>
+#include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/pid.h>
 #include <linux/sched.h>
+#include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/sched/task.h>
 
 #include "core.h"
 #include "private.h"
+
+/* A CPU may keep so much of what was uncharged there to itself. */
+#define STOCK	MEMCG_CHARGE_BATCH
+
+static void set_no_oom(struct mem_cgroup *memcg)
+{
+#ifdef CONFIG_MEMCG
+	/* Looked at by charges only, as this is no fault of userspace's: no reference. */
+	current->memcg_in_oom = memcg;
+#endif
+}
+
+/**
+ * core_charge_begin - what the current task allocates is a VM's, and may fail
+ * @ch: for core_charge_end()
+ * @mm: the address space whose memory cgroup pays
+ *
+ * Context: process.
+ */
+void core_charge_begin(struct core_charge *ch, struct mm_struct *mm)
+{
+	ch->memcg = get_mem_cgroup_from_mm(mm);
+	ch->outer = set_active_memcg(ch->memcg);
+	set_no_oom(ch->memcg);
+}
+
+/**
+ * core_charge_end - undo core_charge_begin()
+ * @ch: from there
+ *
+ * Context: process.
+ */
+void core_charge_end(struct core_charge *ch)
+{
+	set_no_oom(NULL);
+	set_active_memcg(ch->outer);
+	mem_cgroup_put(ch->memcg);
+}
+
+/**
+ * core_charge_room - have the memory cgroup reclaim what is going to be allocated
+ * @ch: from core_charge_begin(), of the current task
+ * @pages: how much
+ *
+ * What is free then is free for everybody: it makes a failure unlikely, no more.
+ *
+ * Context: process, the VM runs; sleeps, but not for a filesystem: a VMM may be behind
+ * one.
+ * Return: 0 or -ENOMEM.
+ */
+int core_charge_room(struct core_charge *ch, unsigned long pages)
+{
+	const gfp_t gfp = GFP_NOFS | __GFP_ACCOUNT | __GFP_RETRY_MAYFAIL |
+			  __GFP_NOWARN;
+	struct page *page, *next;
+	LIST_HEAD(room);
+	int r = 0;
+
+	set_no_oom(NULL);
+	for (pages += STOCK; pages; pages--) {
+		page = alloc_page(gfp);
+		if (!page) {
+			r = -ENOMEM;
+			break;
+		}
+		list_add(&page->lru, &room);
+		cond_resched();
+	}
+	list_for_each_entry_safe(page, next, &room, lru)
+		__free_page(page);
+	set_no_oom(ch->memcg);
+	return r;
+}
 
 /**
  * core_charge_cpu - the current thread gets its CPU time from a VM's cgroups

@@ -13,7 +13,6 @@
 
 #include <linux/kthread.h>
 #include <linux/kvm.h>
-#include <linux/memcontrol.h>
 #include <linux/module.h>
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
@@ -231,7 +230,6 @@ static int move_thread(void *arg)
 {
 	struct core_move *mv = arg;
 	struct core_vm *vm = mv->vm;
-	struct mem_cgroup *memcg;
 
 	core_charge_cpu(vm);
 	if (!mmget_not_zero(vm->mm)) {
@@ -239,15 +237,13 @@ static int move_thread(void *arg)
 		goto out;
 	}
 	kthread_use_mm(vm->mm);
-	memcg = get_mem_cgroup_from_mm(vm->mm);
-	set_active_memcg(memcg);
+	core_charge_begin(&mv->charge, vm->mm);
 	core_replay_begin(&mv->mark, pid_nr(vm->pid));
 
 	mv->error = run(mv);
 
 	core_mark_clear(&mv->mark);
-	set_active_memcg(NULL);
-	mem_cgroup_put(memcg);
+	core_charge_end(&mv->charge);
 	kthread_unuse_mm(vm->mm);
 	mmput(vm->mm);
 out:

@@ -13,6 +13,20 @@
 #include "core.h"
 #include "private.h"
 
+/* Pages that vcpu_populate() takes at most: page tables, and slabs of what describes them. */
+#define STEP_PAGES	24
+
+/* The VMM's memory cgroup reclaims only where there is no room. */
+static int populate_gpa(struct core_move *mv, void *vcpu, u64 gpa)
+{
+	const struct kvm_core_ops *ops = mv->to->inst->ops;
+	int r = ops->vcpu_populate(vcpu, gpa);
+
+	if (r == -ENOMEM && !core_charge_room(&mv->charge, STEP_PAGES))
+		r = ops->vcpu_populate(vcpu, gpa);
+	return r;
+}
+
 /*
  * Only what is in memory anyway is mapped ahead. The bytes that are done, or
  * -ENOMEM.
@@ -30,7 +44,7 @@ static long populate_page(struct core_move *mv, void *vcpu, u64 gpa,
 	    IS_ALIGNED(gpa, PMD_SIZE))
 		step = PMD_SIZE;
 	put_page(page);
-	r = mv->to->inst->ops->vcpu_populate(vcpu, gpa);
+	r = populate_gpa(mv, vcpu, gpa);
 	if (r == -ENOMEM)
 		return r;
 	if (r > 0)
@@ -98,7 +112,10 @@ int core_populate(struct core_move *mv)
 	for (i = 0; !r && i < n && !core_move_timed_out(mv); i++)
 		r = populate_slot(mv, vcpu, &slots[i]);
 	kvfree(slots);
-	/* The guest would find none either, and KVM_RUN fail. */
+	/*
+	 * The guest would find none either, while the source still has its own: KVM_RUN
+	 * would fail, or the OOM killer take the VMM.
+	 */
 	if (r)
 		return core_move_fail(mv, r, "page tables of the target");
 	mv->pin = mv->to->inst->ops->vcpu_pin(vcpu);

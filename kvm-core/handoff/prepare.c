@@ -6,8 +6,10 @@
 
 #include <linux/file.h>
 #include <linux/kvm.h>
+#include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/sched.h>
+#include <linux/sizes.h>
 
 #include "core.h"
 #include "private.h"
@@ -164,6 +166,35 @@ void core_targets_drop(struct core_move *mv)
 	mv->vm_target = NULL;
 }
 
+/* Pages of a VM, and of each of its vCPUs, as far as can be said. */
+#define VM_PAGES	64
+#define VCPU_PAGES	32
+/* Bytes by which KVM describes a page of a memslot. */
+#define PAGE_BYTES	2
+/* A VMM's memslots are as large as it likes. */
+#define MOST_PAGES	(SZ_64M / PAGE_SIZE)
+
+/* About what the target is going to take, but for page tables. */
+static unsigned long target_pages(struct core_move *mv)
+{
+	struct core_file *vm = core_file_of(mv->vm_file), *cf;
+	unsigned long pages = VM_PAGES;
+	struct core_entry *e;
+	struct core_pair *p;
+
+	for_each_vcpu(cf, p, mv)
+		pages += VCPU_PAGES;
+	mutex_lock(&vm->rec.lock);
+	list_for_each_entry(e, &vm->rec.entries, link) {
+		const struct kvm_userspace_memory_region *slot = (void *)e->data;
+
+		if (e->cmd == KVM_SET_USER_MEMORY_REGION)
+			pages += PFN_UP(PFN_UP(slot->memory_size) * PAGE_BYTES);
+	}
+	mutex_unlock(&vm->rec.lock);
+	return min_t(unsigned long, pages, MOST_PAGES);
+}
+
 /**
  * core_stage_prepare - make the VM anew on the target
  * @mv: the handoff, after core_stage_record()
@@ -175,6 +206,8 @@ int core_stage_prepare(struct core_move *mv)
 {
 	int r;
 
+	/* Without it the target may still do: what fails then, is said there. */
+	core_charge_room(&mv->charge, target_pages(mv));
 	r = make_target(mv);
 	if (r)
 		return r;

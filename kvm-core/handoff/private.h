@@ -33,6 +33,16 @@ struct core_pair {
 };
 
 /**
+ * struct core_charge - a task that allocates on behalf of a VM
+ * @memcg:	who pays
+ * @outer:	who paid before
+ */
+struct core_charge {
+	struct mem_cgroup *memcg;
+	struct mem_cgroup *outer;
+};
+
+/**
  * struct core_move - a handoff
  * @vm:		of which VM; this has its core_vm.moving
  * @from:	the instance that the VM is on, pinned
@@ -45,6 +55,7 @@ struct core_pair {
  * @changes:	core_vm.changes when the target was set up
  * @state:	of the VM
  * @mark:	of the handoff's own thread
+ * @charge:	who pays for what it allocates
  * @gated:	core_vm.gate is held for writing
  * @held:	the source's irqfds do not listen
  * @rings:	the dirty rings are the target's
@@ -68,6 +79,7 @@ struct core_move {
 	s64 changes;
 	struct core_vm_state *state;
 	struct core_mark mark;
+	struct core_charge charge;
 	bool gated;
 	bool held;
 	bool rings;
@@ -88,6 +100,9 @@ bool core_move_late(const struct core_move *mv);
 bool core_move_timed_out(const struct core_move *mv);
 
 /* charge.c */
+void core_charge_begin(struct core_charge *ch, struct mm_struct *mm);
+void core_charge_end(struct core_charge *ch);
+int core_charge_room(struct core_charge *ch, unsigned long pages);
 void core_charge_cpu(struct core_vm *vm);
 
 /* record.c */

@@ -16,13 +16,16 @@
 static void do_work(struct core_move *mv, struct core_file *cf)
 {
 	struct core_vcpu *vcpu = cf->vcpu;
+	struct core_charge charge;
 	struct core_mark mark;
 
+	core_charge_begin(&charge, current->mm);
 	core_replay_begin(&mark, 0);
 	core_nowait_begin(&mark);
 	vcpu->result = vcpu->work(mv, cf);
 	core_nowait_end(&mark);
 	core_mark_clear(&mark);
+	core_charge_end(&charge);
 	/* After the result, which the handoff reads then. */
 	smp_store_release(&vcpu->work, NULL);
 	wake_up_all(&cf->vm->wait);
