@@ -70,19 +70,40 @@ static void died(struct vcpu *v, const char *why, __u64 a, __u64 b)
 }
 
 /*
+ * Timers of a CPU fire in their order: who has slept on each of them knows that all
+ * have fired whose time had come before.
+ */
+static void let_timers_fire(void)
+{
+	struct timespec nap = { .tv_nsec = 1 };
+	cpu_set_t was, one;
+	int i, n = sysconf(_SC_NPROCESSORS_CONF);
+
+	if (sched_getaffinity(0, sizeof(was), &was))
+		return;
+	for (i = 0; i < n; i++) {
+		CPU_ZERO(&one);
+		CPU_SET(i, &one);
+		/* The timers of a CPU that is offline are on another. */
+		if (!sched_setaffinity(0, sizeof(one), &one))
+			nanosleep(&nap, NULL);
+	}
+	sched_setaffinity(0, sizeof(was), &was);
+}
+
+/*
  * KVM_GET_LAPIC shows an expired one-shot timer the same whether its tick was
- * delivered or is still only a note of KVM's outside of the LAPIC page. Here it
- * is made certain: expired first, then once more through KVM_RUN with the kick
- * pending, and the tick is in the IRR or was delivered. The sleep lets a timer
- * whose time has just come really fire: timers of a CPU fire in their order. A
- * timer that VMX counts down in guest mode (preemption timer) does not expire
- * here at all, but KVM looks at it when it blocks a halted vCPU, so the vCPU
- * goes through KVM_RUN as a halted one.
+ * delivered, is still only a note of KVM's outside of the LAPIC page, or not even
+ * that: it fires on the CPU where the vCPU has set it, which may be late, as one of an
+ * emulator is on a busy machine. Here it is made certain: expired first, and fired,
+ * then once more through KVM_RUN with the kick pending, and the tick is in the IRR or
+ * was delivered. A timer that VMX counts down in guest mode (preemption timer) does
+ * not expire here at all, but KVM looks at it when it blocks a halted vCPU, so the
+ * vCPU goes through KVM_RUN as a halted one.
  */
 static void settle_timer(struct vcpu *v)
 {
 	struct kvm_mp_state was, halted = { .mp_state = KVM_MP_STATE_HALTED };
-	struct timespec nap = { .tv_nsec = 1 };
 	struct kvm_lapic_state l;
 	__u32 lvtt, tmict, tmcct;
 
@@ -96,7 +117,7 @@ static void settle_timer(struct vcpu *v)
 		return;
 	if (ioctl(v->fd, KVM_GET_MP_STATE, &was))
 		return;
-	nanosleep(&nap, NULL);
+	let_timers_fire();
 	if (was.mp_state == KVM_MP_STATE_RUNNABLE &&
 	    ioctl(v->fd, KVM_SET_MP_STATE, &halted))
 		return;
