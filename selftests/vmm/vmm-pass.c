@@ -6,12 +6,19 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <kselftest.h>
 #include "vmm.h"
+
+#define APIC_ISR	0x100
+#define APIC_IRR	0x200
+#define APIC_LVTT	0x320
+#define APIC_TMICT	0x380
+#define APIC_TMCCT	0x390
 
 static const char usage[] =
 "usage: vmm-pass -a DEVICE -b DEVICE [-n PASSES] [-g GUEST[,GUEST...]] [-c CPUS] [-m MIB] [-x] [-S]\n"
@@ -64,6 +71,39 @@ static enum watch_result broken(struct watch *w, const char *what)
 	return WATCH_FAIL;
 }
 
+/* What the vCPUs of a guest that failed wait for, as KVM sees it. */
+static void describe(struct vm *vm)
+{
+	struct kvm_vcpu_events ev;
+	struct kvm_lapic_state l;
+	struct kvm_mp_state mp;
+	struct kvm_regs regs;
+	__u32 reg[APIC_TMCCT / 16 + 1];
+	unsigned int i, k;
+
+	vm_pause(vm);
+	for (i = 0; i < vm->shape.cpus; i++) {
+		int fd = vm->vcpu[i].fd;
+
+		if (ioctl(fd, KVM_GET_MP_STATE, &mp) || ioctl(fd, KVM_GET_REGS, &regs) ||
+		    ioctl(fd, KVM_GET_LAPIC, &l) || ioctl(fd, KVM_GET_VCPU_EVENTS, &ev))
+			continue;
+		for (k = 0; k < ARRAY_SIZE(reg); k++)
+			memcpy(&reg[k], l.regs + k * 16, 4);
+		ksft_print_msg("vCPU %u: MP state %u, RIP 0x%llx, RFLAGS 0x%llx, injected %u\n",
+			       i, mp.mp_state, regs.rip, regs.rflags,
+			       ev.interrupt.injected ? ev.interrupt.nr : 0);
+		ksft_print_msg("vCPU %u: LVTT 0x%x, TMICT %u, TMCCT %u\n", i,
+			       reg[APIC_LVTT / 16], reg[APIC_TMICT / 16],
+			       reg[APIC_TMCCT / 16]);
+		for (k = 0; k < 8; k++)
+			if (reg[APIC_IRR / 16 + k] | reg[APIC_ISR / 16 + k])
+				ksft_print_msg("vCPU %u: from vector 0x%x: IRR 0x%x, ISR 0x%x\n",
+					       i, k * 32, reg[APIC_IRR / 16 + k],
+					       reg[APIC_ISR / 16 + k]);
+	}
+}
+
 static enum watch_result pass_here(const struct options *o, struct watch *w)
 {
 	enum watch_result r = WATCH_OK;
@@ -98,6 +138,8 @@ static enum watch_result pass_here(const struct options *o, struct watch *w)
 		r = watch_steps(w, o->steps);
 	if (r == WATCH_OK)
 		r = watch_finish(w);
+	if (r == WATCH_FAIL && !o->damage && vm)
+		describe(vm);
 	vm_destroy(vm);
 	return r;
 }
