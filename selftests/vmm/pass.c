@@ -31,8 +31,15 @@ int vm_restore_and_run(struct vm *vm, struct vm_state *st, enum damage d)
 	struct guest_shared *sh = vm_shared(vm->mem);
 	int ret;
 
-	if (d != DAMAGE_NONE)
+	if (d != DAMAGE_NONE) {
 		damage_state(d, st, vm->mem, &vm->shape, &vm->fds);
+		/*
+		 * On a busy machine a halt is over before the VM runs here, and then nothing
+		 * was lost. So they get longer from pass to pass.
+		 */
+		VMM_STORE(sh->halt_shift, sh->passes < HALT_SHIFT_MAX ? sh->passes :
+						HALT_SHIFT_MAX);
+	}
 	ret = vm_restore(vm, st);
 	if (ret)
 		return ret;

@@ -51,6 +51,9 @@
 /* The bench guest notes when its TSC jumps by more than this. */
 #define GAP_MIN			20000
 
+/* Of halt_shift: the LAPIC timer counts nanoseconds in 32 bits. */
+#define HALT_SHIFT_MAX		7
+
 /* What a guest needs; GN_BENCH guests are run by vmm-bench alone. */
 #define GN_MSI			0x01
 #define GN_PIN			0x02
@@ -121,6 +124,7 @@ struct guest_shared {
 	__u32	bench_n;
 	__u32	epoch;
 	__u32	host_tcg;	/* the host is software emulation by QEMU */
+	__u32	halt_shift;	/* the hlt guest halts for 2^halt_shift times as long */
 	__u64	tsc_last;
 };
 

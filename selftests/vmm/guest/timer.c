@@ -204,7 +204,8 @@ void guest_hlt(struct guest_cpu *c)
 		__u64 ticks = c->count[0];
 
 		/* Long, so that a pass meets a halted vCPU nearly always. */
-		o->ns = 10000000 + random64(&seed) % 20000000;
+		o->ns = (10000000 + random64(&seed) % 20000000) <<
+			LOAD(shared()->halt_shift);
 		o->start = read_tsc();
 		STORE(o->armed, 1);
 		apic_write(APIC_TMICT, o->ns);
