@@ -28,13 +28,14 @@ static const char usage[] =
 "       guest-load -v DISK WRITES      verify what a guest has written\n";
 
 #define MEM_WORDS	0x100000
+#define MEM_PART	4096		/* words that count as one step */
 #define BLOCK		(16 << 10)
 #define BLOCKS		256
 #define TICK_NS		10000000
 #define MSG_WORDS	128
 
 static atomic_bool stop;
-static atomic_ulong passes[2], writes, ticks, echoes;
+static atomic_ulong mem_steps[2], writes, ticks, echoes;
 static atomic_long clock_last, latest_ns;
 static const char *disk;
 static struct sockaddr_in echo_addr = { .sin_family = AF_INET };
@@ -131,10 +132,11 @@ static void *memory(void *arg)
 			if (g > 1 && p[i] != mix(g - 1, i))
 				errx(1, "error: pass %lu, word %lu is %#llx", g, i, p[i]);
 			p[i] = mix(g, i);
-			if (!(i % 4096))
-				check_clock();
+			if (i % MEM_PART)
+				continue;
+			check_clock();
+			mem_steps[(uintptr_t)arg]++;
 		}
-		passes[(uintptr_t)arg]++;
 	}
 	return NULL;
 }
@@ -224,7 +226,7 @@ static void *network(void *arg)
 static void report(const char *what)
 {
 	printf("%s uptime %.2f memory %lu memory1 %lu disk %lu ticks %lu network %lu ", what,
-	       now() / 1e9, passes[0], passes[1], writes, ticks, echoes);
+	       now() / 1e9, mem_steps[0], mem_steps[1], writes, ticks, echoes);
 	printf("latest %ld us\n", latest_ns / 1000);
 	fflush(stdout);
 }
