@@ -220,6 +220,28 @@ host_base()
 	echo "$out"
 )
 
+# host_tsc_khz: print the frequency of this machine's TSC in kHz.
+host_tsc_khz()
+(
+	set -eu
+	local out tmp
+
+	relay_need gcc libc6-dev
+	out=$RELAY_CACHE/host/tsc-khz-$(host_digest "$HOST_DIR/tsc-khz.c" "$HOST_DIR/lib.sh" \
+		/proc/sys/kernel/random/boot_id)
+	if ! [ -e "$out" ]; then
+		mkdir -p "$RELAY_CACHE/host"
+		tmp=$(mktemp -d)
+		trap 'rm -rf "$tmp"' EXIT
+		gcc -O2 -Wall -o "$tmp/tsc-khz" "$HOST_DIR/tsc-khz.c"
+		"$tmp/tsc-khz" >"$tmp/khz"
+		cp "$tmp/khz" "$out.$BASHPID"
+		mv "$out.$BASHPID" "$out"
+		find "$RELAY_CACHE/host" -maxdepth 1 -name 'tsc-khz-*' -mtime +2 -delete
+	fi
+	cat "$out"
+)
+
 # host_qemu: print the directory of the outer QEMU.
 host_qemu()
 {
