@@ -13,104 +13,13 @@
 #include <linux/kvm.h>
 #include <linux/mm.h>
 #include <linux/slab.h>
-#include <asm/msr-index.h>
-#include <asm/mce.h>
 
 #include "core.h"
 #include "private.h"
+#include "state.h"
 
 #define APIC_PAGE_LVT_TIMER	0x320
 #define IOAPIC_TRIGGER_LEVEL	1
-
-/**
- * struct core_vcpu_state - buffers for one vCPU, allocated before it stops
- * @mp:		this and the next: as the source has it
- * @events:	likewise
- * @regs:	likewise
- * @sregs:	likewise
- * @xcrs:	likewise
- * @init_xcrs:	as the target has it by itself
- * @dr:		as the source has it
- * @init_dr:	as the target has it by itself
- * @lapic:	as the source has it
- * @extra:	likewise
- * @settled:	the source's timers stand still
- * @tsc_offset:	likewise
- * @xsave:	likewise
- * @nested:	likewise
- * @init_nested: as the target has it by itself
- * @msrs:	those of the source that the target takes, and their values
- * @init:	values of these MSRs that the target has by itself
- * @batch:	some of them, on their way
- * @strange:	MSRs that only the source knows
- * @nstrange:	how many
- * @deadline:	index in @msrs of MSR_IA32_TSC_DEADLINE, or -1
- * @init_tsc:	TSC offset of the target
- */
-struct core_vcpu_state {
-	struct kvm_mp_state mp;
-	struct kvm_vcpu_events events;
-	struct kvm_regs regs;
-	struct kvm_sregs2 sregs;
-	struct kvm_xcrs xcrs, init_xcrs;
-	struct kvm_debugregs dr, init_dr;
-	struct kvm_lapic_state lapic;
-	struct kvm_core_vcpu_extra extra;
-	bool settled;
-	u64 tsc_offset, init_tsc;
-	struct kvm_xsave *xsave;
-	struct kvm_nested_state *nested, *init_nested;
-	struct kvm_msrs *msrs, *batch;
-	u64 *init;
-	u32 *strange;
-	u32 nstrange;
-	int deadline;
-};
-
-/**
- * struct core_vm_state - of the VM as a whole
- * @xsave_size:	of struct kvm_xsave
- * @nested_size: of struct kvm_nested_state, 0 if there is none
- * @irqchip:	PICs and IOAPIC are in the kernel
- * @lapic:	LAPICs are
- * @pit:	the PIT is
- * @index:	MSRs of the source that belong to the guest
- * @known:	those that the target lists
- * @clock:	kvmclock, on its way
- * @pit2:	PIT
- * @chip:	PICs and IOAPIC
- * @extra:	the rest of the VM
- * @settled:	the source's PIT stands still
- */
-struct core_vm_state {
-	size_t xsave_size;
-	size_t nested_size;
-	bool irqchip;
-	bool lapic;
-	bool pit;
-	struct kvm_msr_list *index;
-	struct kvm_msr_list *known;
-	struct kvm_clock_data clock;
-	struct kvm_pit_state2 pit2;
-	struct kvm_irqchip chip[3];
-	struct kvm_core_vm_extra extra;
-	bool settled;
-};
-
-/* Of the guest, and not in KVM_GET_MSR_INDEX_LIST. */
-static const u32 more_msrs[] = {
-	/* MTRRs: variable, fixed, default type */
-	0x200, 0x201, 0x202, 0x203, 0x204, 0x205, 0x206, 0x207,
-	0x208, 0x209, 0x20a, 0x20b, 0x20c, 0x20d, 0x20e, 0x20f,
-	0x250, 0x258, 0x259, 0x268, 0x269, 0x26a, 0x26b, 0x26c,
-	0x26d, 0x26e, 0x26f, 0x2ff,
-};
-
-#define MCE_BANKS 32
-#define MORE_MSRS (ARRAY_SIZE(more_msrs) + 4 * MCE_BANKS)
-
-/* KVM takes up to 256 in one ioctl. */
-#define MSR_BATCH 128
 
 static int get(struct core_move *mv, struct core_file *cf, struct file *file,
 	       unsigned int cmd, void *arg, const char *what)
@@ -132,38 +41,6 @@ static int set(struct core_move *mv, struct core_file *cf, unsigned int cmd,
 	return 0;
 }
 
-static struct kvm_msr_list *list_msrs(struct core_instance *ci, u32 room)
-{
-	struct kvm_msr_list probe = { 0 }, *list;
-	long r;
-
-	r = core_replay_system(ci, KVM_GET_MSR_INDEX_LIST, &probe, sizeof(probe));
-	if (r != -E2BIG)
-		return ERR_PTR(r < 0 ? r : -EINVAL);
-	list = kvzalloc(struct_size(list, indices, probe.nmsrs + room),
-			GFP_KERNEL_ACCOUNT);
-	if (!list)
-		return ERR_PTR(-ENOMEM);
-	list->nmsrs = probe.nmsrs;
-	r = core_replay_system(ci, KVM_GET_MSR_INDEX_LIST, list,
-			       struct_size(list, indices, probe.nmsrs));
-	if (r < 0) {
-		kvfree(list);
-		return ERR_PTR(r);
-	}
-	return list;
-}
-
-static bool listed(const struct kvm_msr_list *list, u32 msr)
-{
-	u32 i;
-
-	for (i = 0; i < list->nmsrs; i++)
-		if (list->indices[i] == msr)
-			return true;
-	return false;
-}
-
 static long check_extension(struct file *vm, long cap)
 {
 	return core_replay_ioctl(vm, KVM_CHECK_EXTENSION, (const void *)cap);
@@ -173,7 +50,7 @@ static int prepare_vm(struct core_move *mv)
 {
 	struct core_vm_state *st;
 	long there, here;
-	u32 i;
+	int r;
 
 	st = kvzalloc(sizeof(*st), GFP_KERNEL_ACCOUNT);
 	if (!st)
@@ -195,24 +72,9 @@ static int prepare_vm(struct core_move *mv)
 				      "the target has no nested virtualization");
 	st->nested_size = max(here, 0l);
 
-	st->known = list_msrs(mv->to, 0);
-	if (IS_ERR(st->known)) {
-		int r = PTR_ERR(st->known);
-
-		st->known = NULL;
-		return core_move_fail(mv, r, "MSR list of the target");
-	}
-	st->index = list_msrs(mv->from, MORE_MSRS);
-	if (IS_ERR(st->index)) {
-		int r = PTR_ERR(st->index);
-
-		st->index = NULL;
-		return core_move_fail(mv, r, "MSR list");
-	}
-	for (i = 0; i < ARRAY_SIZE(more_msrs); i++)
-		st->index->indices[st->index->nmsrs++] = more_msrs[i];
-	for (i = 0; i < 4 * MCE_BANKS; i++)
-		st->index->indices[st->index->nmsrs++] = MSR_IA32_MC0_CTL + i;
+	r = core_msrs_vm(mv, st);
+	if (r)
+		return r;
 
 	/* Both are there or not, as the record was replayed. */
 	st->chip[0].chip_id = KVM_IRQCHIP_PIC_MASTER;
@@ -220,48 +82,6 @@ static int prepare_vm(struct core_move *mv)
 					&st->chip[0]) >= 0;
 	st->pit = core_replay_ioctl(mv->vm_target, KVM_GET_PIT2,
 				    &st->pit2) >= 0;
-	return 0;
-}
-
-/* Which MSRs the new vCPU has, and what is in them. */
-static int prepare_msrs(struct core_move *mv, struct core_file *cf,
-			struct core_vcpu_state *st)
-{
-	struct core_vm_state *vm = mv->state;
-	u32 i, n = vm->index->nmsrs;
-	struct {
-		struct kvm_msrs head;
-		struct kvm_msr_entry e;
-	} one = { .head.nmsrs = 1 };
-
-	st->msrs = kvzalloc(struct_size(st->msrs, entries, n), GFP_KERNEL_ACCOUNT);
-	st->batch = kvzalloc(struct_size(st->batch, entries, MSR_BATCH),
-			     GFP_KERNEL_ACCOUNT);
-	st->init = kvcalloc(n, sizeof(*st->init), GFP_KERNEL_ACCOUNT);
-	st->strange = kvcalloc(n, sizeof(*st->strange), GFP_KERNEL_ACCOUNT);
-	if (!st->msrs || !st->batch || !st->init || !st->strange)
-		return core_move_fail(mv, -ENOMEM, "buffers");
-
-	st->deadline = -1;
-	for (i = 0; i < n; i++) {
-		u32 msr = vm->index->indices[i];
-
-		/* Goes over as an offset, which does not go on meanwhile. */
-		if (msr == MSR_IA32_TSC)
-			continue;
-		one.e.index = msr;
-		one.e.data = 0;
-		if (core_replay_ioctl(cf->vcpu->target, KVM_GET_MSRS, &one) != 1) {
-			if (!listed(vm->known, msr) &&
-			    i < n - MORE_MSRS)
-				st->strange[st->nstrange++] = msr;
-			continue;
-		}
-		if (msr == MSR_IA32_TSC_DEADLINE)
-			st->deadline = st->msrs->nmsrs;
-		st->init[st->msrs->nmsrs] = one.e.data;
-		st->msrs->entries[st->msrs->nmsrs++].index = msr;
-	}
 	return 0;
 }
 
@@ -290,7 +110,7 @@ static int prepare_vcpu(struct core_move *mv, struct core_file *cf)
 	if (!st->xsave)
 		return core_move_fail(mv, -ENOMEM, "buffers");
 
-	r = prepare_msrs(mv, cf, st);
+	r = core_msrs_prepare(mv, cf, st);
 	if (r)
 		return r;
 	r = get(mv, cf, to, KVM_GET_DEBUGREGS, &st->init_dr, "DEBUGREGS of the target");
@@ -375,43 +195,6 @@ void core_state_free(struct core_move *mv)
 	}
 }
 
-static int read_msrs(struct core_move *mv, struct core_file *cf,
-		     struct core_vcpu_state *st)
-{
-	struct kvm_msr_entry *e = st->msrs->entries;
-	u32 i, n;
-	struct {
-		struct kvm_msrs head;
-		struct kvm_msr_entry e;
-	} one = { .head.nmsrs = 1 };
-	long r;
-
-	for (i = 0; i < st->msrs->nmsrs; i += n) {
-		n = min_t(u32, st->msrs->nmsrs - i, MSR_BATCH);
-		st->batch->nmsrs = n;
-		memcpy(st->batch->entries, e + i, n * sizeof(*e));
-		r = core_replay_ioctl(cf->file, KVM_GET_MSRS, st->batch);
-		if (r < 0)
-			return core_move_fail(mv, r, "vCPU %d: KVM_GET_MSRS",
-					      cf->id);
-		if (r != n)
-			return core_move_fail(mv, -EOPNOTSUPP,
-					      "vCPU %d: the target only has MSR %#x",
-					      cf->id, e[i + r].index);
-		memcpy(e + i, st->batch->entries, n * sizeof(*e));
-	}
-	for (i = 0; i < st->nstrange; i++) {
-		one.e.index = st->strange[i];
-		one.e.data = 0;
-		if (core_replay_ioctl(cf->file, KVM_GET_MSRS, &one) == 1 &&
-		    one.e.data)
-			return core_move_fail(mv, -EOPNOTSUPP,
-					      "vCPU %d: the target does not know MSR %#x",
-					      cf->id, one.e.index);
-	}
-	return 0;
-}
-
 static int get_xsave(struct core_move *mv, struct core_file *cf,
 		     struct core_vcpu_state *st)
 {
@@ -467,82 +250,10 @@ static int read_vcpu(struct core_move *mv, struct core_file *cf,
 			"NESTED_STATE");
 	}
 	if (!r)
-		r = read_msrs(mv, cf, st);
+		r = core_msrs_read(mv, cf, st);
 	if (!r && vm->lapic)
 		r = get(mv, cf, file, KVM_GET_LAPIC, &st->lapic, "LAPIC");
 	return r;
-}
-
-/* An MSR that KVM shows but does not take is no loss where both have one value. */
-static int refused(struct core_move *mv, struct core_file *cf,
-		   const struct kvm_msr_entry *e)
-{
-	struct {
-		struct kvm_msrs head;
-		struct kvm_msr_entry e;
-	} one = { .head.nmsrs = 1, .e.index = e->index };
-
-	if (core_replay_ioctl(cf->vcpu->target, KVM_GET_MSRS, &one) == 1 &&
-	    one.e.data == e->data)
-		return 0;
-	return core_move_fail(mv, -EOPNOTSUPP,
-			      "vCPU %d: MSR %#x does not take %#llx", cf->id,
-			      e->index, e->data);
-}
-
-static int write_msrs(struct core_move *mv, struct core_file *cf,
-		      struct kvm_msrs *set)
-{
-	long n;
-	int r;
-
-	while (set->nmsrs) {
-		n = core_replay_ioctl(cf->vcpu->target, KVM_SET_MSRS, set);
-		if (n < 0)
-			return core_move_fail(mv, n, "vCPU %d: KVM_SET_MSRS",
-					      cf->id);
-		if (n == set->nmsrs)
-			break;
-		r = refused(mv, cf, &set->entries[n]);
-		if (r)
-			return r;
-		set->nmsrs -= n + 1;
-		memmove(set->entries, set->entries + n + 1,
-			set->nmsrs * sizeof(*set->entries));
-	}
-	return 0;
-}
-
-static int write_most_msrs(struct core_move *mv, struct core_file *cf,
-			   struct core_vcpu_state *st)
-{
-	struct kvm_msrs *batch = st->batch;
-	u32 i;
-	int r;
-
-	batch->nmsrs = 0;
-	for (i = 0; i < st->msrs->nmsrs; i++) {
-		if (i == st->deadline || st->msrs->entries[i].data == st->init[i])
-			continue;
-		batch->entries[batch->nmsrs++] = st->msrs->entries[i];
-		if (batch->nmsrs < MSR_BATCH)
-			continue;
-		r = write_msrs(mv, cf, batch);
-		if (r)
-			return r;
-		batch->nmsrs = 0;
-	}
-	return write_msrs(mv, cf, batch);
-}
-
-static int write_deadline(struct core_move *mv, struct core_file *cf,
-			  struct core_vcpu_state *st)
-{
-	if (st->deadline < 0 || !st->msrs->entries[st->deadline].data)
-		return 0;
-	st->batch->nmsrs = 1;
-	st->batch->entries[0] = st->msrs->entries[st->deadline];
-	return write_msrs(mv, cf, st->batch);
 }
 
 /*
@@ -570,11 +281,11 @@ static int write_vcpu(struct core_move *mv, struct core_file *cf,
 	if (!r && st->tsc_offset != st->init_tsc)
 		r = set(mv, cf, KVM_SET_DEVICE_ATTR, &attr, "TSC offset");
 	if (!r)
-		r = write_most_msrs(mv, cf, st);
+		r = core_msrs_write(mv, cf, st);
 	if (!r && vm->lapic)
 		r = set(mv, cf, KVM_SET_LAPIC, &st->lapic, "LAPIC");
 	if (!r)
-		r = write_deadline(mv, cf, st);
+		r = core_msrs_write_deadline(mv, cf, st);
 	if (!r && vm->nested_size &&
 	    (st->nested->size != st->init_nested->size ||
 	     memcmp(st->nested, st->init_nested, st->nested->size)))

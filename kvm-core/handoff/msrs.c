@@ -1,0 +1,282 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The MSRs of a VM: which there are, and how they go from one instance to another.
+ */
+#define pr_fmt(fmt) "kvm-core: " fmt
+
+#include <linux/err.h>
+#include <linux/kvm.h>
+#include <linux/mm.h>
+#include <linux/slab.h>
+#include <asm/msr-index.h>
+#include <asm/mce.h>
+
+#include "core.h"
+#include "private.h"
+#include "state.h"
+
+/* Of the guest, and not in KVM_GET_MSR_INDEX_LIST. */
+static const u32 more_msrs[] = {
+	/* MTRRs: variable, fixed, default type */
+	0x200, 0x201, 0x202, 0x203, 0x204, 0x205, 0x206, 0x207,
+	0x208, 0x209, 0x20a, 0x20b, 0x20c, 0x20d, 0x20e, 0x20f,
+	0x250, 0x258, 0x259, 0x268, 0x269, 0x26a, 0x26b, 0x26c,
+	0x26d, 0x26e, 0x26f, 0x2ff,
+};
+
+#define MCE_BANKS 32
+#define MORE_MSRS (ARRAY_SIZE(more_msrs) + 4 * MCE_BANKS)
+
+/* KVM takes up to 256 in one ioctl. */
+#define MSR_BATCH 128
+
+static struct kvm_msr_list *list_msrs(struct core_instance *ci, u32 room)
+{
+	struct kvm_msr_list probe = { 0 }, *list;
+	long r;
+
+	r = core_replay_system(ci, KVM_GET_MSR_INDEX_LIST, &probe, sizeof(probe));
+	if (r != -E2BIG)
+		return ERR_PTR(r < 0 ? r : -EINVAL);
+	list = kvzalloc(struct_size(list, indices, probe.nmsrs + room),
+			GFP_KERNEL_ACCOUNT);
+	if (!list)
+		return ERR_PTR(-ENOMEM);
+	list->nmsrs = probe.nmsrs;
+	r = core_replay_system(ci, KVM_GET_MSR_INDEX_LIST, list,
+			       struct_size(list, indices, probe.nmsrs));
+	if (r < 0) {
+		kvfree(list);
+		return ERR_PTR(r);
+	}
+	return list;
+}
+
+static bool listed(const struct kvm_msr_list *list, u32 msr)
+{
+	u32 i;
+
+	for (i = 0; i < list->nmsrs; i++)
+		if (list->indices[i] == msr)
+			return true;
+	return false;
+}
+
+/**
+ * core_msrs_vm - which MSRs both instances know
+ * @mv: the handoff
+ * @st: the lists are filled in; freed by core_state_free()
+ *
+ * Context: the handoff's thread, replaying; sleeps.
+ * Return: 0 or an error, and core_move_fail() was told.
+ */
+int core_msrs_vm(struct core_move *mv, struct core_vm_state *st)
+{
+	u32 i;
+
+	st->known = list_msrs(mv->to, 0);
+	if (IS_ERR(st->known)) {
+		int r = PTR_ERR(st->known);
+
+		st->known = NULL;
+		return core_move_fail(mv, r, "MSR list of the target");
+	}
+	st->index = list_msrs(mv->from, MORE_MSRS);
+	if (IS_ERR(st->index)) {
+		int r = PTR_ERR(st->index);
+
+		st->index = NULL;
+		return core_move_fail(mv, r, "MSR list");
+	}
+	for (i = 0; i < ARRAY_SIZE(more_msrs); i++)
+		st->index->indices[st->index->nmsrs++] = more_msrs[i];
+	for (i = 0; i < 4 * MCE_BANKS; i++)
+		st->index->indices[st->index->nmsrs++] = MSR_IA32_MC0_CTL + i;
+	return 0;
+}
+
+/**
+ * core_msrs_prepare - which MSRs the new vCPU has, and what is in them
+ * @mv: the handoff
+ * @cf: the vCPU's descriptor
+ * @st: its buffers, freed by core_state_free()
+ *
+ * Context: the handoff's thread, replaying; sleeps.
+ * Return: 0 or an error, and core_move_fail() was told.
+ */
+int core_msrs_prepare(struct core_move *mv, struct core_file *cf,
+		      struct core_vcpu_state *st)
+{
+	struct core_vm_state *vm = mv->state;
+	u32 i, n = vm->index->nmsrs;
+	struct {
+		struct kvm_msrs head;
+		struct kvm_msr_entry e;
+	} one = { .head.nmsrs = 1 };
+
+	st->msrs = kvzalloc(struct_size(st->msrs, entries, n), GFP_KERNEL_ACCOUNT);
+	st->batch = kvzalloc(struct_size(st->batch, entries, MSR_BATCH),
+			     GFP_KERNEL_ACCOUNT);
+	st->init = kvcalloc(n, sizeof(*st->init), GFP_KERNEL_ACCOUNT);
+	st->strange = kvcalloc(n, sizeof(*st->strange), GFP_KERNEL_ACCOUNT);
+	if (!st->msrs || !st->batch || !st->init || !st->strange)
+		return core_move_fail(mv, -ENOMEM, "buffers");
+
+	st->deadline = -1;
+	for (i = 0; i < n; i++) {
+		u32 msr = vm->index->indices[i];
+
+		/* Goes over as an offset, which does not go on meanwhile. */
+		if (msr == MSR_IA32_TSC)
+			continue;
+		one.e.index = msr;
+		one.e.data = 0;
+		if (core_replay_ioctl(cf->vcpu->target, KVM_GET_MSRS, &one) != 1) {
+			if (!listed(vm->known, msr) &&
+			    i < n - MORE_MSRS)
+				st->strange[st->nstrange++] = msr;
+			continue;
+		}
+		if (msr == MSR_IA32_TSC_DEADLINE)
+			st->deadline = st->msrs->nmsrs;
+		st->init[st->msrs->nmsrs] = one.e.data;
+		st->msrs->entries[st->msrs->nmsrs++].index = msr;
+	}
+	return 0;
+}
+
+/**
+ * core_msrs_read - the MSRs of the source
+ * @mv: the handoff
+ * @cf: the vCPU's descriptor; nobody else is in there
+ * @st: its buffers
+ *
+ * Context: as core_state_vcpu().
+ * Return: 0 or an error, and core_move_fail() was told.
+ */
+int core_msrs_read(struct core_move *mv, struct core_file *cf,
+		   struct core_vcpu_state *st)
+{
+	struct kvm_msr_entry *e = st->msrs->entries;
+	u32 i, n;
+	struct {
+		struct kvm_msrs head;
+		struct kvm_msr_entry e;
+	} one = { .head.nmsrs = 1 };
+	long r;
+
+	for (i = 0; i < st->msrs->nmsrs; i += n) {
+		n = min_t(u32, st->msrs->nmsrs - i, MSR_BATCH);
+		st->batch->nmsrs = n;
+		memcpy(st->batch->entries, e + i, n * sizeof(*e));
+		r = core_replay_ioctl(cf->file, KVM_GET_MSRS, st->batch);
+		if (r < 0)
+			return core_move_fail(mv, r, "vCPU %d: KVM_GET_MSRS",
+					      cf->id);
+		if (r != n)
+			return core_move_fail(mv, -EOPNOTSUPP,
+					      "vCPU %d: the target only has MSR %#x",
+					      cf->id, e[i + r].index);
+		memcpy(e + i, st->batch->entries, n * sizeof(*e));
+	}
+	for (i = 0; i < st->nstrange; i++) {
+		one.e.index = st->strange[i];
+		one.e.data = 0;
+		if (core_replay_ioctl(cf->file, KVM_GET_MSRS, &one) == 1 &&
+		    one.e.data)
+			return core_move_fail(mv, -EOPNOTSUPP,
+					      "vCPU %d: the target does not know MSR %#x",
+					      cf->id, one.e.index);
+	}
+	return 0;
+}
+
+/* An MSR that KVM shows but does not take is no loss where both have one value. */
+static int refused(struct core_move *mv, struct core_file *cf,
+		   const struct kvm_msr_entry *e)
+{
+	struct {
+		struct kvm_msrs head;
+		struct kvm_msr_entry e;
+	} one = { .head.nmsrs = 1, .e.index = e->index };
+
+	if (core_replay_ioctl(cf->vcpu->target, KVM_GET_MSRS, &one) == 1 &&
+	    one.e.data == e->data)
+		return 0;
+	return core_move_fail(mv, -EOPNOTSUPP,
+			      "vCPU %d: MSR %#x does not take %#llx", cf->id,
+			      e->index, e->data);
+}
+
+static int write_msrs(struct core_move *mv, struct core_file *cf,
+		      struct kvm_msrs *set)
+{
+	long n;
+	int r;
+
+	while (set->nmsrs) {
+		n = core_replay_ioctl(cf->vcpu->target, KVM_SET_MSRS, set);
+		if (n < 0)
+			return core_move_fail(mv, n, "vCPU %d: KVM_SET_MSRS",
+					      cf->id);
+		if (n == set->nmsrs)
+			break;
+		r = refused(mv, cf, &set->entries[n]);
+		if (r)
+			return r;
+		set->nmsrs -= n + 1;
+		memmove(set->entries, set->entries + n + 1,
+			set->nmsrs * sizeof(*set->entries));
+	}
+	return 0;
+}
+
+/**
+ * core_msrs_write - all MSRs but the TSC deadline, to the target
+ * @mv: the handoff
+ * @cf: the vCPU's descriptor
+ * @st: its buffers, read
+ *
+ * Context: as core_state_vcpu().
+ * Return: 0 or an error, and core_move_fail() was told.
+ */
+int core_msrs_write(struct core_move *mv, struct core_file *cf,
+		    struct core_vcpu_state *st)
+{
+	struct kvm_msrs *batch = st->batch;
+	u32 i;
+	int r;
+
+	batch->nmsrs = 0;
+	for (i = 0; i < st->msrs->nmsrs; i++) {
+		if (i == st->deadline || st->msrs->entries[i].data == st->init[i])
+			continue;
+		batch->entries[batch->nmsrs++] = st->msrs->entries[i];
+		if (batch->nmsrs < MSR_BATCH)
+			continue;
+		r = write_msrs(mv, cf, batch);
+		if (r)
+			return r;
+		batch->nmsrs = 0;
+	}
+	return write_msrs(mv, cf, batch);
+}
+
+/**
+ * core_msrs_write_deadline - the TSC deadline, if there is one
+ * @mv: the handoff
+ * @cf: the vCPU's descriptor; the target has its LAPIC
+ * @st: its buffers, read
+ *
+ * Context: as core_state_vcpu().
+ * Return: 0 or an error, and core_move_fail() was told.
+ */
+int core_msrs_write_deadline(struct core_move *mv, struct core_file *cf,
+			     struct core_vcpu_state *st)
+{
+	if (st->deadline < 0 || !st->msrs->entries[st->deadline].data)
+		return 0;
+	st->batch->nmsrs = 1;
+	st->batch->entries[0] = st->msrs->entries[st->deadline];
+	return write_msrs(mv, cf, st->batch);
+}

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The state of a VM on its way, which state.c and msrs.c share.
+ */
+#ifndef __KVM_CORE_HANDOFF_STATE_H
+#define __KVM_CORE_HANDOFF_STATE_H
+
+#include <linux/kvm.h>
+#include <linux/types.h>
+
+#include <kvm-core/instance.h>
+
+struct core_file;
+struct core_move;
+
+/**
+ * struct core_vcpu_state - buffers for one vCPU, allocated before it stops
+ * @mp:		this and the next: as the source has it
+ * @events:	likewise
+ * @regs:	likewise
+ * @sregs:	likewise
+ * @xcrs:	likewise
+ * @init_xcrs:	as the target has it by itself
+ * @dr:		as the source has it
+ * @init_dr:	as the target has it by itself
+ * @lapic:	as the source has it
+ * @extra:	likewise
+ * @settled:	the source's timers stand still
+ * @tsc_offset:	likewise
+ * @xsave:	likewise
+ * @nested:	likewise
+ * @init_nested: as the target has it by itself
+ * @msrs:	those of the source that the target takes, and their values
+ * @init:	values of these MSRs that the target has by itself
+ * @batch:	some of them, on their way
+ * @strange:	MSRs that only the source knows
+ * @nstrange:	how many
+ * @deadline:	index in @msrs of MSR_IA32_TSC_DEADLINE, or -1
+ * @init_tsc:	TSC offset of the target
+ */
+struct core_vcpu_state {
+	struct kvm_mp_state mp;
+	struct kvm_vcpu_events events;
+	struct kvm_regs regs;
+	struct kvm_sregs2 sregs;
+	struct kvm_xcrs xcrs, init_xcrs;
+	struct kvm_debugregs dr, init_dr;
+	struct kvm_lapic_state lapic;
+	struct kvm_core_vcpu_extra extra;
+	bool settled;
+	u64 tsc_offset, init_tsc;
+	struct kvm_xsave *xsave;
+	struct kvm_nested_state *nested, *init_nested;
+	struct kvm_msrs *msrs, *batch;
+	u64 *init;
+	u32 *strange;
+	u32 nstrange;
+	int deadline;
+};
+
+/**
+ * struct core_vm_state - of the VM as a whole
+ * @xsave_size:	of struct kvm_xsave
+ * @nested_size: of struct kvm_nested_state, 0 if there is none
+ * @irqchip:	PICs and IOAPIC are in the kernel
+ * @lapic:	LAPICs are
+ * @pit:	the PIT is
+ * @index:	MSRs of the source that belong to the guest
+ * @known:	those that the target lists
+ * @clock:	kvmclock, on its way
+ * @pit2:	PIT
+ * @chip:	PICs and IOAPIC
+ * @extra:	the rest of the VM
+ * @settled:	the source's PIT stands still
+ */
+struct core_vm_state {
+	size_t xsave_size;
+	size_t nested_size;
+	bool irqchip;
+	bool lapic;
+	bool pit;
+	struct kvm_msr_list *index;
+	struct kvm_msr_list *known;
+	struct kvm_clock_data clock;
+	struct kvm_pit_state2 pit2;
+	struct kvm_irqchip chip[3];
+	struct kvm_core_vm_extra extra;
+	bool settled;
+};
+
+/* msrs.c */
+int core_msrs_vm(struct core_move *mv, struct core_vm_state *vm);
+int core_msrs_prepare(struct core_move *mv, struct core_file *cf,
+		      struct core_vcpu_state *st);
+int core_msrs_read(struct core_move *mv, struct core_file *cf,
+		   struct core_vcpu_state *st);
+int core_msrs_write(struct core_move *mv, struct core_file *cf,
+		    struct core_vcpu_state *st);
+int core_msrs_write_deadline(struct core_move *mv, struct core_file *cf,
+			     struct core_vcpu_state *st);
+
+#endif
