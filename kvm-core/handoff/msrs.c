@@ -15,17 +15,41 @@
 #include "private.h"
 #include "state.h"
 
-/* Of the guest, and not in KVM_GET_MSR_INDEX_LIST. */
-static const u32 more_msrs[] = {
-	/* MTRRs: variable, fixed, default type */
-	0x200, 0x201, 0x202, 0x203, 0x204, 0x205, 0x206, 0x207,
-	0x208, 0x209, 0x20a, 0x20b, 0x20c, 0x20d, 0x20e, 0x20f,
-	0x250, 0x258, 0x259, 0x268, 0x269, 0x26a, 0x26b, 0x26c,
-	0x26d, 0x26e, 0x26f, 0x2ff,
-};
+#define MCE_BANKS 32	/* KVM_MAX_MCE_BANKS */
 
-#define MCE_BANKS 32
-#define MORE_MSRS (ARRAY_SIZE(more_msrs) + 4 * MCE_BANKS)
+/*
+ * Of the guest, and not in KVM_GET_MSR_INDEX_LIST, at least not where the host's CPU
+ * lacks the feature: all that kvm_get_msr_common(), vmx_get_msr() and svm_get_msr()
+ * answer from what a vCPU keeps. Not here: what other ioctls tell (EFER, FS and GS
+ * base, APIC base, the LAPIC's registers), what is computed, other numbers for the same
+ * register (full-width counters), and the records of last branches. Those that the
+ * target's vCPU does not show are left out.
+ */
+static const struct {
+	u32 first;
+	u32 count;
+} more_msrs[] = {
+	/* SGX: digest of the key that may sign launch enclaves */
+	{ MSR_IA32_SGXLEPUBKEYHASH0, 4 },
+	{ MSR_IA32_UMWAIT_CONTROL, 1 },
+	{ MSR_IA32_TSX_CTRL, 1 },
+	/* What it may have depends on MSR_IA32_PERF_CAPABILITIES, which is listed. */
+	{ MSR_IA32_DEBUGCTLMSR, 1 },
+	/* MTRRs: variable, fixed, default type */
+	{ 0x200, 16 },
+	{ 0x250, 1 }, { 0x258, 2 }, { 0x268, 8 }, { 0x2ff, 1 },
+	{ MSR_IA32_MC0_CTL2, MCE_BANKS },
+	{ MSR_IA32_MC0_CTL, 4 * MCE_BANKS },
+	{ MSR_IA32_XSS, 1 },
+	/*
+	 * With EFER.SVME, KVM stores SVMDIS and reports an error; the guest can do that
+	 * as well. refused() sees that the value is there.
+	 */
+	{ MSR_VM_CR, 1 },
+	/* Length and status */
+	{ MSR_AMD64_OSVW_ID_LENGTH, 2 },
+	{ MSR_AMD64_DE_CFG, 1 },
+};
 
 /* KVM takes up to 256 in one ioctl. */
 #define MSR_BATCH 128
@@ -52,46 +76,35 @@ static struct kvm_msr_list *list_msrs(struct core_instance *ci, u32 room)
 	return list;
 }
 
-static bool listed(const struct kvm_msr_list *list, u32 msr)
+static u32 count_more(void)
 {
-	u32 i;
+	u32 i, n = 0;
 
-	for (i = 0; i < list->nmsrs; i++)
-		if (list->indices[i] == msr)
-			return true;
-	return false;
+	for (i = 0; i < ARRAY_SIZE(more_msrs); i++)
+		n += more_msrs[i].count;
+	return n;
 }
 
 /**
- * core_msrs_vm - which MSRs both instances know
+ * core_msrs_vm - which MSRs the VM may have
  * @mv: the handoff
- * @st: the lists are filled in; freed by core_state_free()
+ * @st: the list is filled in; freed by core_state_free()
  *
  * Context: the handoff's thread, replaying; sleeps.
  * Return: 0 or an error, and core_move_fail() was told.
  */
 int core_msrs_vm(struct core_move *mv, struct core_vm_state *st)
 {
-	u32 i;
+	struct kvm_msr_list *list = list_msrs(mv->from, count_more());
+	u32 i, k;
 
-	st->known = list_msrs(mv->to, 0);
-	if (IS_ERR(st->known)) {
-		int r = PTR_ERR(st->known);
-
-		st->known = NULL;
-		return core_move_fail(mv, r, "MSR list of the target");
-	}
-	st->index = list_msrs(mv->from, MORE_MSRS);
-	if (IS_ERR(st->index)) {
-		int r = PTR_ERR(st->index);
-
-		st->index = NULL;
-		return core_move_fail(mv, r, "MSR list");
-	}
+	if (IS_ERR(list))
+		return core_move_fail(mv, PTR_ERR(list), "MSR list");
+	st->index = list;
+	st->listed = list->nmsrs;
 	for (i = 0; i < ARRAY_SIZE(more_msrs); i++)
-		st->index->indices[st->index->nmsrs++] = more_msrs[i];
-	for (i = 0; i < 4 * MCE_BANKS; i++)
-		st->index->indices[st->index->nmsrs++] = MSR_IA32_MC0_CTL + i;
+		for (k = 0; k < more_msrs[i].count; k++)
+			list->indices[list->nmsrs++] = more_msrs[i].first + k;
 	return 0;
 }
 
@@ -118,8 +131,8 @@ int core_msrs_prepare(struct core_move *mv, struct core_file *cf,
 	st->batch = kvzalloc(struct_size(st->batch, entries, MSR_BATCH),
 			     GFP_KERNEL_ACCOUNT);
 	st->init = kvcalloc(n, sizeof(*st->init), GFP_KERNEL_ACCOUNT);
-	st->strange = kvcalloc(n, sizeof(*st->strange), GFP_KERNEL_ACCOUNT);
-	if (!st->msrs || !st->batch || !st->init || !st->strange)
+	st->hidden = kvcalloc(n, sizeof(*st->hidden), GFP_KERNEL_ACCOUNT);
+	if (!st->msrs || !st->batch || !st->init || !st->hidden)
 		return core_move_fail(mv, -ENOMEM, "buffers");
 
 	st->deadline = -1;
@@ -132,9 +145,8 @@ int core_msrs_prepare(struct core_move *mv, struct core_file *cf,
 		one.e.index = msr;
 		one.e.data = 0;
 		if (core_replay_ioctl(cf->vcpu->target, KVM_GET_MSRS, &one) != 1) {
-			if (!listed(vm->known, msr) &&
-			    i < n - MORE_MSRS)
-				st->strange[st->nstrange++] = msr;
+			if (i < vm->listed)
+				st->hidden[st->nhidden++] = msr;
 			continue;
 		}
 		if (msr == MSR_IA32_TSC_DEADLINE)
@@ -179,14 +191,15 @@ int core_msrs_read(struct core_move *mv, struct core_file *cf,
 					      cf->id, e[i + r].index);
 		memcpy(e + i, st->batch->entries, n * sizeof(*e));
 	}
-	for (i = 0; i < st->nstrange; i++) {
-		one.e.index = st->strange[i];
+	/* There is room: each of the list is among those above, or here. */
+	for (i = 0; i < st->nhidden; i++) {
+		one.e.index = st->hidden[i];
 		one.e.data = 0;
-		if (core_replay_ioctl(cf->file, KVM_GET_MSRS, &one) == 1 &&
-		    one.e.data)
-			return core_move_fail(mv, -EOPNOTSUPP,
-					      "vCPU %d: the target does not know MSR %#x",
-					      cf->id, one.e.index);
+		if (core_replay_ioctl(cf->file, KVM_GET_MSRS, &one) != 1 ||
+		    !one.e.data)
+			continue;
+		st->init[st->msrs->nmsrs] = 0;
+		st->msrs->entries[st->msrs->nmsrs++] = one.e;
 	}
 	return 0;
 }

@@ -184,12 +184,11 @@ void core_state_free(struct core_move *mv)
 		kvfree(st->msrs);
 		kvfree(st->batch);
 		kvfree(st->init);
-		kvfree(st->strange);
+		kvfree(st->hidden);
 		kvfree(st);
 	}
 	if (mv->state) {
 		kvfree(mv->state->index);
-		kvfree(mv->state->known);
 		kvfree(mv->state);
 		mv->state = NULL;
 	}

@@ -33,8 +33,9 @@ struct core_move;
  * @msrs:	those of the source that the target takes, and their values
  * @init:	values of these MSRs that the target has by itself
  * @batch:	some of them, on their way
- * @strange:	MSRs that only the source knows
- * @nstrange:	how many
+ * @hidden:	MSRs that the target did not show while it was prepared: it does not know
+ *		them, or only once others are set (PEBS, by MSR_IA32_PERF_CAPABILITIES)
+ * @nhidden:	how many
  * @deadline:	index in @msrs of MSR_IA32_TSC_DEADLINE, or -1
  * @init_tsc:	TSC offset of the target
  */
@@ -53,8 +54,8 @@ struct core_vcpu_state {
 	struct kvm_nested_state *nested, *init_nested;
 	struct kvm_msrs *msrs, *batch;
 	u64 *init;
-	u32 *strange;
-	u32 nstrange;
+	u32 *hidden;
+	u32 nhidden;
 	int deadline;
 };
 
@@ -66,7 +67,7 @@ struct core_vcpu_state {
  * @lapic:	LAPICs are
  * @pit:	the PIT is
  * @index:	MSRs of the source that belong to the guest
- * @known:	those that the target lists
+ * @listed:	how many of them the source itself lists; they come first
  * @clock:	kvmclock, on its way
  * @pit2:	PIT
  * @chip:	PICs and IOAPIC
@@ -80,7 +81,7 @@ struct core_vm_state {
 	bool lapic;
 	bool pit;
 	struct kvm_msr_list *index;
-	struct kvm_msr_list *known;
+	u32 listed;
 	struct kvm_clock_data clock;
 	struct kvm_pit_state2 pit2;
 	struct kvm_irqchip chip[3];
