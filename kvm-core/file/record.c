@@ -493,6 +493,12 @@ static struct core_entry *copy_device_attr(const void __user *arg)
 	return e;
 }
 
+/* Two capabilities that set the same: the later one holds. */
+static u32 cap_key(u32 cap)
+{
+	return cap == KVM_CAP_DISABLE_QUIRKS2 ? KVM_CAP_DISABLE_QUIRKS : cap;
+}
+
 static struct core_entry *copy_other(unsigned int cmd, const void __user *arg)
 {
 	struct core_entry *e;
@@ -528,7 +534,8 @@ static struct core_entry *copy_other(unsigned int cmd, const void __user *arg)
 	case KVM_ENABLE_CAP:
 		e = entry_copy(arg, sizeof(struct kvm_enable_cap));
 		if (!IS_ERR(e))
-			e->key[0] = ((struct kvm_enable_cap *)e->data)->cap;
+			e->key[0] = cap_key(((struct kvm_enable_cap *)
+					     e->data)->cap);
 		return e;
 	case KVM_SET_USER_MEMORY_REGION:
 		e = entry_copy(arg, sizeof(struct kvm_userspace_memory_region));
@@ -589,6 +596,13 @@ struct core_entry *core_record_begin(struct core_file *cf, unsigned int cmd,
 		return e;
 	e->cmd = cmd;
 	e->phase = rule->phase;
+	/*
+	 * The new VM has its memslots by then: with KVM_DIRTY_LOG_INITIALLY_SET all of
+	 * their pages would be dirty, and those that are go to the VMM by dirty.c.
+	 */
+	if (cmd == KVM_ENABLE_CAP &&
+	    e->key[0] == KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2)
+		e->phase = CORE_PHASE_ROUTE;
 	return e;
 }
 
@@ -735,6 +749,28 @@ static bool ends(struct core_record *rec, struct core_entry *e)
 	return false;
 }
 
+/*
+ * KVM only ever adds to what these have enabled, so what @old has is still there: one
+ * entry has it all, however often they are enabled.
+ */
+static void add_cap(struct core_entry *e, const struct core_entry *old)
+{
+	struct kvm_enable_cap *cap = (void *)e->data;
+	u64 was = ((const struct kvm_enable_cap *)old->data)->args[0];
+
+	switch (cap->cap) {
+	case KVM_CAP_X86_DISABLE_EXITS:
+	case KVM_CAP_X2APIC_API:
+		cap->args[0] |= was;
+		break;
+	case KVM_CAP_X86_BUS_LOCK_EXIT:
+		/* Which excludes KVM_BUS_LOCK_DETECTION_OFF, and outlives it. */
+		if (was & KVM_BUS_LOCK_DETECTION_EXIT)
+			cap->args[0] = was;
+		break;
+	}
+}
+
 static bool cap_known(const struct core_file *cf, u32 cap)
 {
 	if (cf->kind == CORE_FILE_VM)
@@ -755,6 +791,7 @@ void core_record_end(struct core_file *cf, unsigned int cmd,
 		     struct core_entry *e, long result)
 {
 	struct core_record *rec = &cf->rec;
+	char name[CORE_NAME_LEN];
 	struct core_entry *old;
 
 	if (e == CORE_RECORD_STATE)
@@ -762,11 +799,16 @@ void core_record_end(struct core_file *cf, unsigned int cmd,
 	if (result < 0)
 		goto out;
 	if (!e || e->partial) {
-		core_record_block(cf, "ioctl %#x was used", cmd);
+		core_record_block(cf, "%s was used", core_ioctl_name(cmd, name));
 		goto out;
 	}
-	if (cmd == KVM_ENABLE_CAP && !cap_known(cf, e->key[0]))
-		core_record_block(cf, "capability %llu was enabled", e->key[0]);
+	if (cmd == KVM_ENABLE_CAP) {
+		u32 cap = ((struct kvm_enable_cap *)e->data)->cap;
+
+		if (!cap_known(cf, cap))
+			core_record_block(cf, "%s was enabled",
+					  core_cap_name(cap, name));
+	}
 	mutex_lock(&rec->lock);
 	if (!rec->buckets)
 		rec->buckets = kcalloc(CORE_RECORD_BUCKETS,
@@ -778,6 +820,8 @@ void core_record_end(struct core_file *cf, unsigned int cmd,
 	} else if (!ends(rec, e)) {
 		old = find(rec, e);
 		if (old) {
+			if (cmd == KVM_ENABLE_CAP)
+				add_cap(e, old);
 			list_replace(&old->link, &e->link);
 			hlist_del(&old->hash);
 			entry_free(old);

@@ -93,6 +93,9 @@ struct core_record {
 	char why[64];
 };
 
+/* For core_ioctl_name() and core_cap_name(). */
+#define CORE_NAME_LEN 24
+
 void core_record_init(struct core_record *rec);
 void core_record_free(struct core_record *rec);
 __printf(2, 3) void core_record_block(struct core_file *cf, const char *fmt, ...);
@@ -102,5 +105,9 @@ struct core_entry *core_record_begin(struct core_file *cf, unsigned int cmd,
 void core_record_closed(struct core_eventfd *efd);
 void core_record_end(struct core_file *cf, unsigned int cmd,
 		     struct core_entry *e, long result);
+
+/* names.c */
+const char *core_ioctl_name(unsigned int cmd, char buf[CORE_NAME_LEN]);
+const char *core_cap_name(u32 cap, char buf[CORE_NAME_LEN]);
 
 #endif

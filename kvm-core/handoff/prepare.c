@@ -17,6 +17,7 @@
 static int replay_phase(struct core_move *mv, struct core_file *cf,
 			struct file *target, enum core_phase phase)
 {
+	char name[CORE_NAME_LEN];
 	struct core_entry *e;
 	long r = 0;
 
@@ -26,8 +27,8 @@ static int replay_phase(struct core_move *mv, struct core_file *cf,
 			continue;
 		r = core_call_entry(&mv->mark, target, e);
 		if (r < 0) {
-			core_move_fail(mv, r, "the target refuses ioctl %#x",
-				       e->cmd);
+			core_move_fail(mv, r, "the target refuses %s",
+				       core_ioctl_name(e->cmd, name));
 			break;
 		}
 		r = 0;
@@ -62,12 +63,13 @@ static int make_vm(struct core_move *mv, struct core_pair *first)
 static int make_file(struct core_move *mv, struct core_pair *p,
 		     struct file *from, unsigned int cmd, unsigned long arg)
 {
+	char name[CORE_NAME_LEN];
 	struct file *file;
 
 	file = core_replay_make(&mv->mark, from, cmd, arg);
 	if (IS_ERR(file))
-		return core_move_fail(mv, PTR_ERR(file),
-				      "the target refuses ioctl %#x", cmd);
+		return core_move_fail(mv, PTR_ERR(file), "the target refuses %s",
+				      core_ioctl_name(cmd, name));
 	p->target = file;
 	return 0;
 }

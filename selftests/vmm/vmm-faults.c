@@ -606,7 +606,7 @@ static void test_unmovable(void)
 	ok = !ioctl(t->vm->vcpu[0].fd, KVM_ENABLE_CAP, &synic);
 	vm_resume(t->vm);
 	r = move_fd(t->vm->fd, to, &mv);
-	ok &= says(&mv, r, EOPNOTSUPP, KVM_CORE_STAGE_RECORD, "capability");
+	ok &= says(&mv, r, EOPNOTSUPP, KVM_CORE_STAGE_RECORD, "KVM_CAP_HYPERV_SYNIC2");
 	ok &= !mv.attempts && !mv.downtime_ns;
 	ok &= trial_end(t);
 	ksft_test_result(ok, "what cannot be moved is refused before the VM stops\n");
