@@ -172,35 +172,6 @@ static bool is_state(enum core_file_kind kind, unsigned int cmd)
 	return cmd == KVM_HAS_DEVICE_ATTR || cmd == KVM_GET_DEVICE_ATTR;
 }
 
-/* Of all VMs: what KVM_ENABLE_CAP may have enabled and is enabled again. */
-static bool vm_cap_known(u32 cap)
-{
-	switch (cap) {
-	case KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2:
-	case KVM_CAP_HALT_POLL:
-	case KVM_CAP_DISABLE_QUIRKS:
-	case KVM_CAP_DISABLE_QUIRKS2:
-	case KVM_CAP_SPLIT_IRQCHIP:
-	case KVM_CAP_X2APIC_API:
-	case KVM_CAP_X86_DISABLE_EXITS:
-	case KVM_CAP_MSR_PLATFORM_INFO:
-	case KVM_CAP_EXCEPTION_PAYLOAD:
-	case KVM_CAP_X86_TRIPLE_FAULT_EVENT:
-	case KVM_CAP_X86_USER_SPACE_MSR:
-	case KVM_CAP_X86_BUS_LOCK_EXIT:
-	case KVM_CAP_EXIT_HYPERCALL:
-	case KVM_CAP_EXIT_ON_EMULATION_FAILURE:
-	case KVM_CAP_PMU_CAPABILITY:
-	case KVM_CAP_MAX_VCPU_ID:
-	case KVM_CAP_X86_NOTIFY_VMEXIT:
-	case KVM_CAP_VM_DISABLE_NX_HUGE_PAGES:
-	case KVM_CAP_DIRTY_LOG_RING:
-	case KVM_CAP_DIRTY_LOG_RING_ACQ_REL:
-		return true;
-	}
-	return false;
-}
-
 /**
  * core_record_init - begin a record
  * @rec: zeroed
@@ -493,12 +464,6 @@ static struct core_entry *copy_device_attr(const void __user *arg)
 	return e;
 }
 
-/* Two capabilities that set the same: the later one holds. */
-static u32 cap_key(u32 cap)
-{
-	return cap == KVM_CAP_DISABLE_QUIRKS2 ? KVM_CAP_DISABLE_QUIRKS : cap;
-}
-
 static struct core_entry *copy_other(unsigned int cmd, const void __user *arg)
 {
 	struct core_entry *e;
@@ -534,8 +499,7 @@ static struct core_entry *copy_other(unsigned int cmd, const void __user *arg)
 	case KVM_ENABLE_CAP:
 		e = entry_copy(arg, sizeof(struct kvm_enable_cap));
 		if (!IS_ERR(e))
-			e->key[0] = cap_key(((struct kvm_enable_cap *)
-					     e->data)->cap);
+			e->key[0] = core_cap_key((void *)e->data);
 		return e;
 	case KVM_SET_USER_MEMORY_REGION:
 		e = entry_copy(arg, sizeof(struct kvm_userspace_memory_region));
@@ -749,35 +713,6 @@ static bool ends(struct core_record *rec, struct core_entry *e)
 	return false;
 }
 
-/*
- * KVM only ever adds to what these have enabled, so what @old has is still there: one
- * entry has it all, however often they are enabled.
- */
-static void add_cap(struct core_entry *e, const struct core_entry *old)
-{
-	struct kvm_enable_cap *cap = (void *)e->data;
-	u64 was = ((const struct kvm_enable_cap *)old->data)->args[0];
-
-	switch (cap->cap) {
-	case KVM_CAP_X86_DISABLE_EXITS:
-	case KVM_CAP_X2APIC_API:
-		cap->args[0] |= was;
-		break;
-	case KVM_CAP_X86_BUS_LOCK_EXIT:
-		/* Which excludes KVM_BUS_LOCK_DETECTION_OFF, and outlives it. */
-		if (was & KVM_BUS_LOCK_DETECTION_EXIT)
-			cap->args[0] = was;
-		break;
-	}
-}
-
-static bool cap_known(const struct core_file *cf, u32 cap)
-{
-	if (cf->kind == CORE_FILE_VM)
-		return vm_cap_known(cap);
-	return cap == KVM_CAP_ENFORCE_PV_FEATURE_CPUID;
-}
-
 /**
  * core_record_end - the ioctl has come back
  * @cf: as for core_record_begin()
@@ -805,7 +740,7 @@ void core_record_end(struct core_file *cf, unsigned int cmd,
 	if (cmd == KVM_ENABLE_CAP) {
 		u32 cap = ((struct kvm_enable_cap *)e->data)->cap;
 
-		if (!cap_known(cf, cap))
+		if (!core_cap_known(cf, cap))
 			core_record_block(cf, "%s was enabled",
 					  core_cap_name(cap, name));
 	}
@@ -821,7 +756,8 @@ void core_record_end(struct core_file *cf, unsigned int cmd,
 		old = find(rec, e);
 		if (old) {
 			if (cmd == KVM_ENABLE_CAP)
-				add_cap(e, old);
+				core_cap_add((void *)e->data,
+					     (void *)old->data);
 			list_replace(&old->link, &e->link);
 			hlist_del(&old->hash);
 			entry_free(old);

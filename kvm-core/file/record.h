@@ -16,6 +16,7 @@ struct core_eventfd;
 struct core_file;
 struct eventfd_ctx;
 struct file;
+struct kvm_enable_cap;
 
 #define CORE_RECORD_BUCKETS 64
 
@@ -105,6 +106,11 @@ struct core_entry *core_record_begin(struct core_file *cf, unsigned int cmd,
 void core_record_closed(struct core_eventfd *efd);
 void core_record_end(struct core_file *cf, unsigned int cmd,
 		     struct core_entry *e, long result);
+
+/* caps.c */
+bool core_cap_known(const struct core_file *cf, u32 cap);
+u32 core_cap_key(const struct kvm_enable_cap *cap);
+void core_cap_add(struct kvm_enable_cap *cap, const struct kvm_enable_cap *old);
 
 /* names.c */
 const char *core_ioctl_name(unsigned int cmd, char buf[CORE_NAME_LEN]);
