@@ -47,6 +47,34 @@ void kvm_relay_check_entry(struct kvm_vcpu *vcpu)
 				  vcpu->arch.tsc_offset);
 }
 
+/* Where svm_get_lbr_msr() looks. */
+static struct vmcb *branches_in(struct vcpu_svm *svm)
+{
+	return svm->vmcb->control.virt_ext & LBR_CTL_ENABLE_MASK ?
+	       svm->vmcb : svm->vmcb01.ptr;
+}
+
+void kvm_relay_settle(struct kvm_vcpu *vcpu, struct kvm_core_vcpu_extra *extra)
+{
+	const struct vmcb_save_area *save = &branches_in(to_svm(vcpu))->save;
+
+	extra->branch[0] = save->br_from;
+	extra->branch[1] = save->br_to;
+	extra->branch[2] = save->last_excp_from;
+	extra->branch[3] = save->last_excp_to;
+}
+
+void kvm_relay_adopt(struct kvm_vcpu *vcpu, const struct kvm_core_vcpu_extra *extra)
+{
+	struct vmcb *vmcb = branches_in(to_svm(vcpu));
+
+	vmcb->save.br_from = extra->branch[0];
+	vmcb->save.br_to = extra->branch[1];
+	vmcb->save.last_excp_from = extra->branch[2];
+	vmcb->save.last_excp_to = extra->branch[3];
+	vmcb_mark_dirty(vmcb, VMCB_LBR);
+}
+
 /*
  * AVIC has no descriptor beside the vCPU's backing page, which is its LAPIC: it is
  * the instance's.

@@ -11,10 +11,14 @@
 #include "irq.h"
 #include "lapic.h"
 #include "x86.h"
+#include "vmx/nested.h"
 #include "vmx/posted_intr.h"
 #include "vmx/vmx.h"
 #include "vmx/vmx_ops.h"
 #include "relay.h"
+
+/* VMX_MISC_EMULATED_PREEMPTION_TIMER_RATE of KVM: TSC to timer, as a shift */
+#define L2_TIMER_SHIFT 5
 
 enum vmx_l1d_flush_state kvm_relay_l1tf;
 
@@ -49,6 +53,65 @@ void kvm_relay_check_entry(struct kvm_vcpu *vcpu)
 		kvm_core_check_pi(&kvm_relay_instance,
 				  vmcs_read64(POSTED_INTR_DESC_ADDR),
 				  __pa(vmx->pi_desc));
+}
+
+void kvm_relay_settle(struct kvm_vcpu *vcpu, struct kvm_core_vcpu_extra *extra)
+{
+	/* Those of the guest's guest are in its VMCS, which KVM_GET_NESTED_STATE has. */
+	if (!is_guest_mode(vcpu))
+		extra->pending_dbg = vmcs_readl(GUEST_PENDING_DBG_EXCEPTIONS);
+	else if (to_vmx(vcpu)->nested.preemption_timer_expired)
+		extra->waiting |= KVM_CORE_VCPU_L2_TIMER;
+}
+
+/*
+ * The records are perf's, in an event that belongs to who wrote IA32_DEBUGCTL. One of
+ * the handoff's thread would end with it. Without an event the guest's next access to
+ * the records makes one; they begin empty.
+ */
+static void drop_branches(struct kvm_vcpu *vcpu)
+{
+	struct lbr_desc *lbr = vcpu_to_lbr_desc(vcpu);
+
+	if (!lbr->event || !(current->flags & PF_KTHREAD))
+		return;
+	perf_event_release_kernel(lbr->event);
+	lbr->event = NULL;
+	vcpu_to_pmu(vcpu)->event_count--;
+	__clear_bit(INTEL_PMC_IDX_FIXED_VLBR, vcpu_to_pmu(vcpu)->pmc_in_use);
+}
+
+/*
+ * KVM_SET_NESTED_STATE computes what is left of a preemption timer, and finds a deadline
+ * that has passed far in the future. An interrupt that was posted for the guest's guest
+ * and not yet looked at is in the guest's memory; looking there without one does nothing.
+ */
+static void adopt_nested(struct vcpu_vmx *vmx, bool expired)
+{
+	struct vmcs12 *vmcs12 = get_vmcs12(&vmx->vcpu);
+	u64 now = kvm_read_l1_tsc(&vmx->vcpu, rdtsc()) >> L2_TIMER_SHIFT;
+
+	if (nested_cpu_has_posted_intr(vmcs12)) {
+		vmx->nested.pi_pending = true;
+		kvm_make_request(KVM_REQ_EVENT, &vmx->vcpu);
+	}
+	if (!nested_cpu_has_preemption_timer(vmcs12) ||
+	    !vmx->nested.has_preemption_timer_deadline)
+		return;
+	if (expired || vmx->nested.preemption_timer_deadline <= now) {
+		hrtimer_cancel(&vmx->nested.preemption_timer);
+		vmx->nested.preemption_timer_expired = true;
+		kvm_make_request(KVM_REQ_EVENT, &vmx->vcpu);
+	}
+}
+
+void kvm_relay_adopt(struct kvm_vcpu *vcpu, const struct kvm_core_vcpu_extra *extra)
+{
+	drop_branches(vcpu);
+	if (is_guest_mode(vcpu))
+		adopt_nested(to_vmx(vcpu), extra->waiting & KVM_CORE_VCPU_L2_TIMER);
+	else
+		vmcs_writel(GUEST_PENDING_DBG_EXCEPTIONS, extra->pending_dbg);
 }
 
 /* Field of the VMCS in which the guest runs, while another may be current. */

@@ -10,12 +10,14 @@
 #include <dirty-ring/ring.h>
 
 #include "i8254.h"
+#include "ioapic.h"
 #include "irq.h"
 #include "lapic.h"
 #include "mmu.h"
 #include "mmu/mmu_internal.h"
 #include "mmu/spte.h"
 #include "mmu/tdp_mmu.h"
+#include "pmu.h"
 #include "x86.h"
 #include "relay.h"
 
@@ -39,10 +41,14 @@ static void vcpu_pages(void *priv, struct page *pages[KVM_CORE_VCPU_PAGES])
 		get_page(pages[i]);
 }
 
-/* Requests that end in an exit to userspace, and are nowhere else than here. */
+/*
+ * Requests that end in an exit to userspace, and are nowhere else than here. Others are
+ * in what vcpu_settle() fills in, or begin anew on the other side.
+ */
 static bool exit_requested(struct kvm_vcpu *vcpu)
 {
 	return kvm_test_request(KVM_REQ_IOAPIC_EOI_EXIT, vcpu) ||
+	       kvm_test_request(KVM_REQ_HV_EXIT, vcpu) ||
 	       kvm_test_request(KVM_REQ_REPORT_TPR_ACCESS, vcpu) ||
 	       kvm_test_request(KVM_REQ_TRIPLE_FAULT, vcpu);
 }
@@ -68,26 +74,86 @@ static bool counts(struct kvm_lapic *apic)
 
 /*
  * A tick that has come becomes a bit of the IRR, as it does in KVM_RUN, since
- * KVM_GET_LAPIC shows that and not what is owed. After this none comes.
+ * KVM_GET_LAPIC shows that and not what is owed. After this none comes. Returns when
+ * the next would come.
  */
+static s64 settle_timer(struct kvm_vcpu *vcpu)
+{
+	struct kvm_timer *timer = &vcpu->arch.apic->lapic_timer;
+
+	hrtimer_cancel(&timer->timer);
+	kvm_inject_apic_timer_irqs(vcpu);
+	if (!counts(vcpu->arch.apic) ||
+	    !kvm_lapic_get_reg(vcpu->arch.apic, APIC_TMICT))
+		return 0;
+	return ktime_to_ns(timer->target_expiration);
+}
+
+/* What waits for the vCPU to run, and no ioctl tells. */
+static u32 waiting(struct kvm_vcpu *vcpu)
+{
+	u32 bits = 0;
+
+	/* A halted one that was kicked is shown as runnable. */
+	if (READ_ONCE(vcpu->arch.pv.pv_unhalted) &&
+	    vcpu->arch.mp_state == KVM_MP_STATE_RUNNABLE)
+		bits |= KVM_CORE_VCPU_UNHALTED;
+	if (vcpu->arch.pvclock_set_guest_stopped_request)
+		bits |= KVM_CORE_VCPU_STOPPED;
+	if (vcpu->guest_debug & KVM_GUESTDBG_SINGLESTEP &&
+	    static_call(kvm_x86_get_rflags)(vcpu) & X86_EFLAGS_TF)
+		bits |= KVM_CORE_VCPU_STEPPING;
+	if (kvm_test_request(KVM_REQ_PMI, vcpu))
+		bits |= KVM_CORE_VCPU_PMI;
+	if (kvm_test_request(KVM_REQ_HV_CRASH, vcpu))
+		bits |= KVM_CORE_VCPU_HV_CRASH;
+	if (kvm_test_request(KVM_REQ_HV_RESET, vcpu))
+		bits |= KVM_CORE_VCPU_HV_RESET;
+	return bits;
+}
+
+static void exception_out(const struct kvm_queued_exception *from,
+			  struct kvm_core_exception *to)
+{
+	to->payload = from->payload;
+	to->error_code = from->error_code;
+	to->vector = from->vector;
+	to->flags = (from->pending ? KVM_CORE_EXCEPTION_PENDING : 0) |
+		    (from->injected ? KVM_CORE_EXCEPTION_INJECTED : 0) |
+		    (from->has_error_code ? KVM_CORE_EXCEPTION_ERROR_CODE : 0) |
+		    (from->has_payload ? KVM_CORE_EXCEPTION_PAYLOAD : 0);
+}
+
+static void exception_in(const struct kvm_core_exception *from,
+			 struct kvm_queued_exception *to)
+{
+	to->payload = from->payload;
+	to->error_code = from->error_code;
+	to->vector = from->vector;
+	to->pending = from->flags & KVM_CORE_EXCEPTION_PENDING;
+	to->injected = from->flags & KVM_CORE_EXCEPTION_INJECTED;
+	to->has_error_code = from->flags & KVM_CORE_EXCEPTION_ERROR_CODE;
+	to->has_payload = from->flags & KVM_CORE_EXCEPTION_PAYLOAD;
+}
+
 static void vcpu_settle(void *priv, struct kvm_core_vcpu_extra *extra)
 {
 	struct kvm_vcpu *vcpu = priv;
-	struct kvm_timer *timer;
 
+	memset(extra, 0, sizeof(*extra));
 	extra->last_steal = vcpu->arch.st.last_steal;
 	extra->external_vector = vcpu->arch.pending_external_vector;
-	extra->timer_expires = 0;
-	if (!lapic_in_kernel(vcpu))
-		return;
-
-	timer = &vcpu->arch.apic->lapic_timer;
+	extra->step_rip = vcpu->arch.singlestep_rip;
 	vcpu_load(vcpu);
-	hrtimer_cancel(&timer->timer);
-	kvm_inject_apic_timer_irqs(vcpu);
-	if (counts(vcpu->arch.apic) &&
-	    kvm_lapic_get_reg(vcpu->arch.apic, APIC_TMICT))
-		extra->timer_expires = ktime_to_ns(timer->target_expiration);
+	if (lapic_in_kernel(vcpu))
+		extra->timer_expires = settle_timer(vcpu);
+	/* One that is on its way to the LAPIC. */
+	irq_work_sync(&vcpu_to_pmu(vcpu)->irq_work);
+	extra->waiting = waiting(vcpu);
+	extra->nmis = vcpu->arch.nmi_pending + atomic_read(&vcpu->arch.nmi_queued);
+	exception_out(&vcpu->arch.exception, &extra->exception[0]);
+	exception_out(&vcpu->arch.exception_vmexit, &extra->exception[1]);
+	kvm_relay_settle(vcpu, extra);
 	vcpu_put(vcpu);
 }
 
@@ -133,28 +199,107 @@ static void adopt_timer(struct kvm_vcpu *vcpu, s64 expires)
 	start_timer(vcpu);
 }
 
+static void adopt_waiting(struct kvm_vcpu *vcpu, u32 bits)
+{
+	if (bits & KVM_CORE_VCPU_UNHALTED)
+		WRITE_ONCE(vcpu->arch.pv.pv_unhalted, true);
+	if (bits & KVM_CORE_VCPU_STOPPED) {
+		vcpu->arch.pvclock_set_guest_stopped_request = true;
+		kvm_make_request(KVM_REQ_CLOCK_UPDATE, vcpu);
+	}
+	if (bits & KVM_CORE_VCPU_PMI)
+		kvm_make_request(KVM_REQ_PMI, vcpu);
+	if (bits & KVM_CORE_VCPU_HV_CRASH)
+		kvm_make_request(KVM_REQ_HV_CRASH, vcpu);
+	if (bits & KVM_CORE_VCPU_HV_RESET)
+		kvm_make_request(KVM_REQ_HV_RESET, vcpu);
+}
+
+/*
+ * KVM_SET_REGS sets the trace flag where it finds the RIP that it was asked for at,
+ * which the new vCPU did not have then.
+ */
+static void adopt_step(struct kvm_vcpu *vcpu, const struct kvm_core_vcpu_extra *extra)
+{
+	unsigned long rflags;
+
+	vcpu->arch.singlestep_rip = extra->step_rip;
+	if (!(vcpu->guest_debug & KVM_GUESTDBG_SINGLESTEP))
+		return;
+	rflags = static_call(kvm_x86_get_rflags)(vcpu) & ~X86_EFLAGS_TF;
+	if (extra->waiting & KVM_CORE_VCPU_STEPPING)
+		rflags |= X86_EFLAGS_TF;
+	static_call(kvm_x86_set_rflags)(vcpu, rflags);
+}
+
+/* A configuration that no guest asks for, so that KVM makes another event. */
+static void remake_event(struct kvm_pmc *pmc)
+{
+	if (!pmc->perf_event)
+		return;
+	pmc->current_config = ~0ull;
+	set_bit(pmc->idx, pmc_to_pmu(pmc)->reprogram_pmi);
+	kvm_make_request(KVM_REQ_PMU, pmc->vcpu);
+}
+
+/*
+ * The events behind the counters count for the thread that made them by KVM_SET_MSRS.
+ * The vCPU's own makes them anew before it enters the guest; what they have counted is
+ * in the counters then.
+ */
+static void adopt_counters(struct kvm_vcpu *vcpu)
+{
+	struct kvm_pmu *pmu = vcpu_to_pmu(vcpu);
+	int i;
+
+	for (i = 0; i < pmu->nr_arch_gp_counters; i++)
+		remake_event(&pmu->gp_counters[i]);
+	for (i = 0; i < pmu->nr_arch_fixed_counters; i++)
+		remake_event(&pmu->fixed_counters[i]);
+}
+
+/*
+ * KVM_GET_VCPU_EVENTS may have written a payload into CR2 or DR6 already; it is written
+ * once more.
+ */
+static void adopt_events(struct kvm_vcpu *vcpu, const struct kvm_core_vcpu_extra *extra)
+{
+	exception_in(&extra->exception[0], &vcpu->arch.exception);
+	exception_in(&extra->exception[1], &vcpu->arch.exception_vmexit);
+	/* The two are told apart already. */
+	vcpu->arch.exception_from_userspace = false;
+	if (extra->nmis) {
+		/* KVM keeps two, or one behind another that is being handled. */
+		vcpu->arch.nmi_pending = min(extra->nmis, 2u);
+		kvm_make_request(KVM_REQ_NMI, vcpu);
+	}
+	kvm_make_request(KVM_REQ_EVENT, vcpu);
+}
+
 static void vcpu_adopt(void *priv, const struct kvm_core_vcpu_extra *extra)
 {
 	struct kvm_vcpu *vcpu = priv;
 
 	vcpu->arch.st.last_steal = extra->last_steal;
 	vcpu->arch.pending_external_vector = extra->external_vector;
-	if (!lapic_in_kernel(vcpu) || !counts(vcpu->arch.apic))
-		return;
 	vcpu_load(vcpu);
-	adopt_timer(vcpu, extra->timer_expires);
+	adopt_step(vcpu, extra);
+	adopt_waiting(vcpu, extra->waiting);
+	adopt_events(vcpu, extra);
+	adopt_counters(vcpu);
+	kvm_relay_adopt(vcpu, extra);
+	if (lapic_in_kernel(vcpu) && counts(vcpu->arch.apic))
+		adopt_timer(vcpu, extra->timer_expires);
 	vcpu_put(vcpu);
 }
 
 /* A tick of the PIT that has come is an interrupt, and no other comes. */
-static void vm_settle(void *priv, struct kvm_core_vm_extra *extra)
+static void settle_pit(struct kvm *kvm, struct kvm_core_vm_extra *extra)
 {
-	struct kvm *kvm = priv;
 	struct kvm_pit *pit = kvm->arch.vpit;
 	struct kvm_kpit_state *ps;
 	int i;
 
-	memset(extra, 0, sizeof(*extra));
 	if (!pit)
 		return;
 	ps = &pit->pit_state;
@@ -168,6 +313,28 @@ static void vm_settle(void *priv, struct kvm_core_vm_extra *extra)
 	mutex_unlock(&ps->lock);
 }
 
+static void vm_settle(void *priv, struct kvm_core_vm_extra *extra)
+{
+	struct kvm *kvm = priv;
+	struct kvm_ioapic *ioapic = kvm->arch.vioapic;
+
+	memset(extra, 0, sizeof(*extra));
+	extra->old_kvmclock = kvm->arch.boot_vcpu_runs_old_kvmclock;
+	settle_pit(kvm, extra);
+	if (!ioapic)
+		return;
+	spin_lock(&ioapic->lock);
+	extra->edges = ioapic->irr & ioapic->irr_delivered;
+	spin_unlock(&ioapic->lock);
+}
+
+static void vm_clock(void *priv, const struct kvm_core_vm_extra *extra)
+{
+	struct kvm *kvm = priv;
+
+	kvm->arch.boot_vcpu_runs_old_kvmclock = extra->old_kvmclock;
+}
+
 static void vm_go(void *priv, const struct kvm_core_vm_extra *extra)
 {
 	struct kvm *kvm = priv;
@@ -177,9 +344,8 @@ static void vm_go(void *priv, const struct kvm_core_vm_extra *extra)
 			      ns_to_ktime(extra->pit_expires), HRTIMER_MODE_ABS);
 }
 
-static void vm_adopt(void *priv, const struct kvm_core_vm_extra *extra)
+static void adopt_pit(struct kvm *kvm, const struct kvm_core_vm_extra *extra)
 {
-	struct kvm *kvm = priv;
 	struct kvm_pit *pit = kvm->arch.vpit;
 	struct kvm_kpit_state *ps;
 	int i;
@@ -197,6 +363,24 @@ static void vm_adopt(void *priv, const struct kvm_core_vm_extra *extra)
 		hrtimer_start(&ps->timer, ns_to_ktime(extra->pit_expires),
 			      HRTIMER_MODE_ABS);
 	mutex_unlock(&ps->lock);
+}
+
+/*
+ * KVM_GET_IRQCHIP shows such pins as low, so that their edge is not delivered again. They
+ * are high all the same: no other edge comes until they were low.
+ */
+static void vm_adopt(void *priv, const struct kvm_core_vm_extra *extra)
+{
+	struct kvm *kvm = priv;
+	struct kvm_ioapic *ioapic = kvm->arch.vioapic;
+
+	if (ioapic) {
+		spin_lock(&ioapic->lock);
+		ioapic->irr |= extra->edges;
+		ioapic->irr_delivered |= extra->edges;
+		spin_unlock(&ioapic->lock);
+	}
+	adopt_pit(kvm, extra);
 }
 
 /* More objects than a fault takes, so it finds them there. */
@@ -391,6 +575,7 @@ const struct kvm_core_ops kvm_relay_ops = {
 	.vm_unpin = vm_unpin,
 	.vm_settle = vm_settle,
 	.vm_go = vm_go,
+	.vm_clock = vm_clock,
 	.vm_adopt = vm_adopt,
 	.vcpu_ring_page = vcpu_ring_page,
 	.vm_take_rings = vm_take_rings,

@@ -36,6 +36,14 @@ int kvm_relay_vm_posted(void *vm, bool on);
 /* vendor.c: do devices set bits of a LAPIC that is the instance's? */
 bool kvm_relay_posts_to_lapic(struct kvm *kvm);
 
+/*
+ * vendor.c: what of struct kvm_core_vcpu_extra is the vendor's; the vCPU is loaded. After
+ * kvm_relay_adopt() nothing that records branches is the calling thread's if that is not
+ * the vCPU's.
+ */
+void kvm_relay_settle(struct kvm_vcpu *vcpu, struct kvm_core_vcpu_extra *extra);
+void kvm_relay_adopt(struct kvm_vcpu *vcpu, const struct kvm_core_vcpu_extra *extra);
+
 /* handoff.c: struct kvm_core_instance has it. */
 extern const struct kvm_core_ops kvm_relay_ops;
 

@@ -51,6 +51,42 @@ enum kvm_core_vendor {
 	KVM_CORE_AMD,
 };
 
+/*
+ * Of struct kvm_core_vcpu_extra, what waits for the vCPU to run: it was kicked before it
+ * halted (KVM_HC_KICK_CPU); userspace has said that it was stopped (KVM_KVMCLOCK_CTRL);
+ * the trace flag is set for KVM_GUESTDBG_SINGLESTEP; an interrupt of the PMU; exits to
+ * userspace for HV_X64_MSR_CRASH_CTL and HV_X64_MSR_RESET; on intel, the preemption timer
+ * of the guest's guest has expired.
+ */
+#define KVM_CORE_VCPU_UNHALTED	BIT(0)
+#define KVM_CORE_VCPU_STOPPED	BIT(1)
+#define KVM_CORE_VCPU_STEPPING	BIT(2)
+#define KVM_CORE_VCPU_PMI	BIT(3)
+#define KVM_CORE_VCPU_HV_CRASH	BIT(4)
+#define KVM_CORE_VCPU_HV_RESET	BIT(5)
+#define KVM_CORE_VCPU_L2_TIMER	BIT(6)
+
+/**
+ * struct kvm_core_exception - an exception that KVM has queued
+ * @payload:	what it brings into CR2 or DR6
+ * @error_code:	of those that have one
+ * @vector:	which it is
+ * @flags:	KVM_CORE_EXCEPTION_*
+ */
+struct kvm_core_exception {
+#ifndef __GENKSYMS__
+	u64 payload;
+	u32 error_code;
+	u8 vector;
+	u8 flags;
+#endif
+};
+
+#define KVM_CORE_EXCEPTION_PENDING	BIT(0)
+#define KVM_CORE_EXCEPTION_INJECTED	BIT(1)
+#define KVM_CORE_EXCEPTION_ERROR_CODE	BIT(2)
+#define KVM_CORE_EXCEPTION_PAYLOAD	BIT(3)
+
 /**
  * struct kvm_core_vcpu_extra - state of a vCPU that KVM_GET_* does not tell
  * @last_steal:	time that its thread waited for a CPU, in ns, when the guest's
@@ -58,14 +94,28 @@ enum kvm_core_vendor {
  * @timer_expires: when the LAPIC timer, periodic or one-shot, ticks next, by the
  *		monotonic clock of the host; 0 when a one-shot timer has ticked or
  *		none was started
+ * @step_rip:	linear address at which KVM_GUESTDBG_SINGLESTEP was asked for
+ * @branch:	on AMD: last branch from and to, last exception from and to, of which
+ *		KVM_GET_MSRS shows a half and KVM_SET_MSRS sets nothing
+ * @pending_dbg: on intel: debug exceptions that wait for the end of an instruction
+ * @exception:	of the guest, and what is to become an exit to a hypervisor in the guest;
+ *		KVM_GET_VCPU_EVENTS shows one, and a pending one as injected
+ * @waiting:	KVM_CORE_VCPU_*
  * @external_vector: interrupt that userspace's PIC has asked for (KVM_INTERRUPT),
  *		or -1
+ * @nmis:	how many are pending, of which KVM_GET_VCPU_EVENTS tells whether
  */
 struct kvm_core_vcpu_extra {
 #ifndef __GENKSYMS__
 	u64 last_steal;
 	s64 timer_expires;
+	u64 step_rip;
+	u64 branch[4];
+	u64 pending_dbg;
+	struct kvm_core_exception exception[2];
+	u32 waiting;
 	s32 external_vector;
+	u32 nmis;
 #endif
 };
 
@@ -75,12 +125,16 @@ struct kvm_core_vcpu_extra {
  *		when it does not
  * @pit_loaded:	when the count of each of its channels was loaded
  * @pit_pending: ticks that are still to be injected
+ * @edges:	pins of the IOAPIC that are high, and whose edge was delivered
+ * @old_kvmclock: the first vCPU's guest uses the old MSR of kvmclock
  */
 struct kvm_core_vm_extra {
 #ifndef __GENKSYMS__
 	s64 pit_expires;
 	s64 pit_loaded[3];
 	u32 pit_pending;
+	u32 edges;
+	bool old_kvmclock;
 #endif
 };
 
@@ -100,8 +154,9 @@ struct kvm_core_vm_extra {
  * @vcpu_pin:	keep the page tables that the vCPU has now, after @vcpu_populate;
  *		what to give to @vm_unpin, or NULL
  * @vm_unpin:	undo @vcpu_pin, when the vCPUs have begun to run
- * @vm_settle:	as @vcpu_settle, for the PIT
+ * @vm_settle:	as @vcpu_settle, for the PIT and what is the VM's; before KVM_GET_CLOCK
  * @vm_go:	undo @vm_settle
+ * @vm_clock:	before KVM_SET_CLOCK: what is computed then depends on @extra
  * @vm_adopt:	as @vcpu_adopt
  * @vcpu_ring_page: page of the vCPU's dirty ring at this offset of its mapping, or
  *		NULL; does not sleep
@@ -139,6 +194,7 @@ struct kvm_core_ops {
 	void (*vm_unpin)(void *vm, void *pin);
 	void (*vm_settle)(void *vm, struct kvm_core_vm_extra *extra);
 	void (*vm_go)(void *vm, const struct kvm_core_vm_extra *extra);
+	void (*vm_clock)(void *vm, const struct kvm_core_vm_extra *extra);
 	void (*vm_adopt)(void *vm, const struct kvm_core_vm_extra *extra);
 	struct page *(*vcpu_ring_page)(void *vcpu, unsigned long pgoff);
 	int (*vm_take_rings)(void *vm, const void *from);

@@ -218,7 +218,6 @@ static int set_xsave(struct core_move *mv, struct core_file *cf,
 	return 0;
 }
 
-/* Reading first what reading changes: a pending INIT or SIPI rewrites CS:RIP. */
 static int read_vcpu(struct core_move *mv, struct core_file *cf,
 		     struct core_vcpu_state *st)
 {
@@ -227,10 +226,7 @@ static int read_vcpu(struct core_move *mv, struct core_file *cf,
 	struct file *file = cf->file;
 	int r;
 
-	r = get(mv, cf, file, KVM_GET_MP_STATE, &st->mp, "MP_STATE");
-	if (!r)
-		r = get(mv, cf, file, KVM_GET_VCPU_EVENTS, &st->events,
-			"VCPU_EVENTS");
+	r = get(mv, cf, file, KVM_GET_VCPU_EVENTS, &st->events, "VCPU_EVENTS");
 	if (!r)
 		r = get(mv, cf, file, KVM_GET_REGS, &st->regs, "REGS");
 	if (!r)
@@ -252,6 +248,27 @@ static int read_vcpu(struct core_move *mv, struct core_file *cf,
 		r = core_msrs_read(mv, cf, st);
 	if (!r && vm->lapic)
 		r = get(mv, cf, file, KVM_GET_LAPIC, &st->lapic, "LAPIC");
+	return r;
+}
+
+/*
+ * KVM takes the RIP behind a software interrupt that is on its way into the guest's guest
+ * from the registers, and VMXON together with SMM only from a vCPU that is in SMM.
+ */
+static int write_nested(struct core_move *mv, struct core_file *cf,
+			struct core_vcpu_state *st)
+{
+	struct kvm_vcpu_events smm = {
+		.flags = KVM_VCPUEVENT_VALID_SMM,
+		.smi = st->events.smi,
+	};
+	int r;
+
+	r = set(mv, cf, KVM_SET_REGS, &st->regs, "REGS");
+	if (!r && st->events.smi.smm)
+		r = set(mv, cf, KVM_SET_VCPU_EVENTS, &smm, "VCPU_EVENTS");
+	if (!r)
+		r = set(mv, cf, KVM_SET_NESTED_STATE, st->nested, "NESTED_STATE");
 	return r;
 }
 
@@ -288,7 +305,7 @@ static int write_vcpu(struct core_move *mv, struct core_file *cf,
 	if (!r && vm->nested_size &&
 	    (st->nested->size != st->init_nested->size ||
 	     memcmp(st->nested, st->init_nested, st->nested->size)))
-		r = set(mv, cf, KVM_SET_NESTED_STATE, st->nested, "NESTED_STATE");
+		r = write_nested(mv, cf, st);
 	if (!r)
 		r = set(mv, cf, KVM_SET_REGS, &st->regs, "REGS");
 	if (!r)
@@ -311,6 +328,10 @@ int core_state_vcpu(struct core_move *mv, struct core_file *cf)
 	struct core_vcpu_state *st = cf->vcpu->state;
 	int r;
 
+	/* First what reading changes: a pending INIT or SIPI resets the vCPU. */
+	r = get(mv, cf, cf->file, KVM_GET_MP_STATE, &st->mp, "MP_STATE");
+	if (r)
+		return r;
 	mv->from->inst->ops->vcpu_settle(cf->file->private_data, &st->extra);
 	st->settled = true;
 	r = read_vcpu(mv, cf, st);
@@ -357,6 +378,7 @@ static int move_clock(struct core_move *mv)
 		return core_move_fail(mv, r, "KVM_GET_CLOCK");
 	/* With the real time of the reading KVM adds what passes until here. */
 	st->clock.flags &= KVM_CLOCK_REALTIME;
+	mv->to->inst->ops->vm_clock(mv->vm_target->private_data, &st->extra);
 	r = core_replay_ioctl(mv->vm_target, KVM_SET_CLOCK, &st->clock);
 	if (r < 0)
 		return core_move_fail(mv, r, "KVM_SET_CLOCK");
@@ -380,13 +402,12 @@ int core_state_vm_first(struct core_move *mv)
 	long r;
 	int i;
 
+	mv->from->inst->ops->vm_settle(mv->vm_file->private_data, &st->extra);
+	st->settled = true;
 	r = move_clock(mv);
 	if (r)
 		return r;
 	if (st->pit) {
-		mv->from->inst->ops->vm_settle(mv->vm_file->private_data,
-					       &st->extra);
-		st->settled = true;
 		r = core_replay_ioctl(mv->vm_file, KVM_GET_PIT2, &st->pit2);
 		if (r < 0)
 			return core_move_fail(mv, r, "KVM_GET_PIT2");
@@ -453,8 +474,7 @@ int core_state_vm_last(struct core_move *mv)
 		r = core_replay_ioctl(mv->vm_target, KVM_SET_PIT2, &st->pit2);
 		if (r < 0)
 			return core_move_fail(mv, r, "KVM_SET_PIT2");
-		mv->to->inst->ops->vm_adopt(mv->vm_target->private_data,
-					    &st->extra);
 	}
+	mv->to->inst->ops->vm_adopt(mv->vm_target->private_data, &st->extra);
 	return 0;
 }
