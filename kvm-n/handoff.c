@@ -282,6 +282,9 @@ static void vcpu_adopt(void *priv, const struct kvm_core_vcpu_extra *extra)
 
 	vcpu->arch.st.last_steal = extra->last_steal;
 	vcpu->arch.pending_external_vector = extra->external_vector;
+	/* Where the guest wrote to memory, its WBINVD is for every CPU that it was on. */
+	if (kvm_arch_has_noncoherent_dma(vcpu->kvm))
+		cpumask_copy(vcpu->arch.wbinvd_dirty_mask, cpu_online_mask);
 	vcpu_load(vcpu);
 	adopt_step(vcpu, extra);
 	adopt_waiting(vcpu, extra->waiting);
@@ -542,6 +545,17 @@ int __wrap_irq_bypass_register_consumer(struct irq_bypass_consumer *consumer)
 	return __real_irq_bypass_register_consumer(consumer);
 }
 
+static bool vm_noncoherent(void *priv, int change)
+{
+	struct kvm *kvm = priv;
+
+	if (change > 0)
+		kvm_arch_register_noncoherent_dma(kvm);
+	else if (change < 0)
+		kvm_arch_unregister_noncoherent_dma(kvm);
+	return shadow_memtype_mask && kvm_arch_has_noncoherent_dma(kvm);
+}
+
 static void vm_bypass(void *priv, bool on)
 {
 	struct kvm *kvm = priv;
@@ -584,4 +598,5 @@ const struct kvm_core_ops kvm_relay_ops = {
 	.vm_bypass = vm_bypass,
 	.vcpu_pi = kvm_relay_vcpu_pi,
 	.vm_posted = kvm_relay_vm_posted,
+	.vm_noncoherent = vm_noncoherent,
 };

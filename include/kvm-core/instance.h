@@ -178,6 +178,9 @@ struct kvm_core_vm_extra {
  * @vm_posted:	expect interrupts posted by devices, as if one was assigned (true), or
  *		no more than those of @vm_bypass. -EOPNOTSUPP if the instance would not
  *		see them.
+ * @vm_noncoherent: there is one device more (1) or less (-1) whose DMA does not snoop
+ *		caches, or nothing changes (0). Tells whether there are such devices and
+ *		the types of memory in page tables depend on that.
  *
  * @vcpu and @vm are the private data of the files. All are called in the VM's
  * address space, may sleep, and own the vCPU or VM.
@@ -203,6 +206,7 @@ struct kvm_core_ops {
 	void (*vm_bypass)(void *vm, bool on);
 	void *(*vcpu_pi)(void *vcpu, void *pi, enum kvm_core_pi_use use);
 	int (*vm_posted)(void *vm, bool on);
+	bool (*vm_noncoherent)(void *vm, int change);
 #endif
 };
 

@@ -96,6 +96,9 @@ int core_populate(struct core_move *mv)
 	}
 	if (!vcpu || mv->args->flags & KVM_CORE_MOVE_NO_POPULATE)
 		return 0;
+	/* The types of memory would be those of a vCPU that has no MTRRs yet. */
+	if (mv->noncoherent)
+		return 0;
 
 	mutex_lock(&vm->rec.lock);
 	list_for_each_entry(e, &vm->rec.entries, link)

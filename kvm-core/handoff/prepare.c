@@ -213,6 +213,10 @@ int core_stage_prepare(struct core_move *mv)
 	r = make_target(mv);
 	if (r)
 		return r;
+	/* Known before the first page is mapped; the devices come after the commit. */
+	mv->noncoherent = mv->from->inst->ops->vm_noncoherent(mv->vm_file->private_data, 0);
+	if (mv->noncoherent)
+		mv->to->inst->ops->vm_noncoherent(mv->vm_target->private_data, 1);
 	r = core_state_prepare(mv);
 	if (!r)
 		r = core_pi_prepare(mv);

@@ -60,6 +60,8 @@ struct core_charge {
  * @held:	the source's irqfds do not listen
  * @rings:	the dirty rings are the target's
  * @posted:	the target expects interrupts posted by devices
+ * @noncoherent: the VM has devices whose DMA does not snoop caches, and the target was
+ *		told so
  * @pin:	of the target's page tables, or NULL
  * @since:	when the stage began
  * @began:	when the handoff began
@@ -84,6 +86,7 @@ struct core_move {
 	bool held;
 	bool rings;
 	bool posted;
+	bool noncoherent;
 	void *pin;
 	ktime_t since;
 	ktime_t began;

@@ -63,6 +63,9 @@ void core_devices_pass(struct core_move *mv)
 	list_for_each_entry(p, &mv->pairs, link)
 		if (core_file_of(p->file)->kind == CORE_FILE_DEVICE)
 			pass_groups(mv, p);
+	/* The devices count by themselves from here on. */
+	if (mv->noncoherent)
+		mv->to->inst->ops->vm_noncoherent(mv->vm_file->private_data, -1);
 	mv->from->inst->ops->vm_bypass(mv->vm_target->private_data, false);
 	mv->to->inst->ops->vm_bypass(mv->vm_file->private_data, true);
 }
