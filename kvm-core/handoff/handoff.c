@@ -226,6 +226,23 @@ static int run(struct core_move *mv)
 	return r;
 }
 
+/*
+ * What a guest may have beyond the FPU's default (AMX) its VMM asks for by
+ * arch_prctl(), and KVM looks at it in the process that creates a vCPU and sets its
+ * CPUID. This thread is that process for the target. The VMM can change it no more: its
+ * first vCPU has locked it.
+ */
+static void take_permission(const struct core_vm *vm)
+{
+	struct task_struct *owner;
+
+	rcu_read_lock();
+	owner = pid_task(vm->pid, PIDTYPE_TGID);
+	if (owner)
+		current->thread.fpu.guest_perm = owner->thread.fpu.guest_perm;
+	rcu_read_unlock();
+}
+
 static int move_thread(void *arg)
 {
 	struct core_move *mv = arg;
@@ -238,6 +255,7 @@ static int move_thread(void *arg)
 	}
 	kthread_use_mm(vm->mm);
 	core_charge_begin(&mv->charge, vm->mm);
+	take_permission(vm);
 	core_replay_begin(&mv->mark, pid_nr(vm->pid));
 
 	mv->error = run(mv);

@@ -13,6 +13,8 @@
 #include <linux/kvm.h>
 #include <linux/mm.h>
 #include <linux/slab.h>
+#include <asm/fpu/xstate.h>
+#include <asm/processor.h>
 
 #include "core.h"
 #include "private.h"
@@ -64,6 +66,10 @@ static int prepare_vm(struct core_move *mv)
 				      "its XSAVE area has %ld bytes, the target's %ld",
 				      here, there);
 	st->xsave_size = max_t(long, there, sizeof(struct kvm_xsave));
+	/* No vCPU's has more than all that the CPU has, whatever it was permitted. */
+	if (boot_cpu_has(X86_FEATURE_XSAVE))
+		st->xsave_size = max_t(size_t, st->xsave_size,
+				       cpuid_ecx(XSTATE_CPUID));
 
 	there = check_extension(mv->vm_target, KVM_CAP_NESTED_STATE);
 	here = check_extension(mv->vm_file, KVM_CAP_NESTED_STATE);
