@@ -339,7 +339,7 @@ static void test_quirks(void)
 }
 
 static void logged(struct mini *m, __u32 slot, __u64 first, __u64 second,
-		  const char *when)
+		   const char *when)
 {
 	__u64 bits[2] = { 0 };
 	struct kvm_dirty_log log = { .slot = slot, .dirty_bitmap = bits };
