@@ -22,9 +22,19 @@ int dirty_ring_capability(long cap)
 }
 EXPORT_SYMBOL_GPL(dirty_ring_capability);
 
-/* ring->mutex is held. */
-static long ring_setting(struct ring *ring, unsigned int cmd, unsigned long arg)
+/**
+ * dirty_ring_ioctl - all of them but DIRTY_RING_RESET and DIRTY_RING_TAKE
+ * @hot: the vCPU's ring
+ * @cmd: the ioctl
+ * @arg: its argument
+ *
+ * Context: process; sleeps. The vCPU may be running. No lock is held while user
+ * memory is touched: a page of it may take as long as the VMM likes.
+ * Return: what the ioctl does.
+ */
+long dirty_ring_ioctl(struct dirty_ring *hot, unsigned int cmd, unsigned long arg)
 {
+	struct ring *ring = ring_of(hot);
 	void __user *argp = (void __user *)arg;
 	struct dirty_ring_notify notify;
 	u64 rate;
@@ -43,26 +53,5 @@ static long ring_setting(struct ring *ring, unsigned int cmd, unsigned long arg)
 	default:
 		return -EINVAL;
 	}
-}
-
-/**
- * dirty_ring_ioctl - all of them but DIRTY_RING_RESET and DIRTY_RING_TAKE
- * @hot: the vCPU's ring
- * @cmd: the ioctl
- * @arg: its argument
- *
- * Context: process; sleeps. The vCPU may be running.
- * Return: what the ioctl does.
- */
-long dirty_ring_ioctl(struct dirty_ring *hot, unsigned int cmd, unsigned long arg)
-{
-	struct ring *ring = ring_of(hot);
-	long r;
-
-	if (mutex_lock_interruptible(&ring->mutex))
-		return -EINTR;
-	r = ring_setting(ring, cmd, arg);
-	mutex_unlock(&ring->mutex);
-	return r;
 }
 EXPORT_SYMBOL_GPL(dirty_ring_ioctl);

@@ -28,7 +28,7 @@ void ring_limit_restart(struct ring *ring)
 
 /**
  * ring_limit_set - change the limit
- * @ring: the ring, its mutex held
+ * @ring: the ring
  * @rate: entries per second; 0: any number
  *
  * Context: process; the spinlock is taken here.

@@ -10,24 +10,12 @@
 #include "private.h"
 #include "trace.h"
 
-static struct ring *ring_find(const void *vcpu)
-{
-	struct ring *ring;
-
-	lockdep_assert_held(&rings_lock);
-	list_for_each_entry(ring, &rings, link)
-		if (ring->owner.vcpu == vcpu)
-			return ring;
-	return NULL;
-}
-
 static struct ring *ring_find_id(const void *vm, int id)
 {
 	struct ring *ring;
 
-	lockdep_assert_held(&rings_lock);
-	list_for_each_entry(ring, &rings, link)
-		if (ring->owner.vm == vm && ring->owner.id == id)
+	for (ring = ring_first(vm); ring; ring = ring_next(ring))
+		if (ring->owner.id == id)
 			return ring;
 	return NULL;
 }
@@ -35,7 +23,7 @@ static struct ring *ring_find_id(const void *vm, int id)
 /* Both mutexes are held, and neither vCPU pushes. */
 static int ring_may_move(const struct ring *from, const struct ring *to)
 {
-	if (from == to || from->bytes != to->bytes)
+	if (from->bytes != to->bytes)
 		return -EINVAL;
 	/* What userspace maps by to's descriptor would be another ring's. */
 	if (to->mapped && to->mapped != from->mem)
@@ -84,29 +72,22 @@ static void ring_exchange(struct ring *from, struct ring *to)
 	ring_stats_attach(from->stats, from);
 }
 
-static void ring_lock_both(struct ring *a, struct ring *b)
-{
-	mutex_lock(&a->mutex);
-	if (a != b)
-		mutex_lock_nested(&b->mutex, SINGLE_DEPTH_NESTING);
-}
-
-static void ring_unlock_both(struct ring *a, struct ring *b)
-{
-	if (a != b)
-		mutex_unlock(&b->mutex);
-	mutex_unlock(&a->mutex);
-}
-
+/* Never waits: a reset holds the mutex for as long as its VMM likes. */
 static int ring_move(struct ring *from, struct ring *to)
 {
-	int r;
+	int r = -EBUSY;
 
-	ring_lock_both(from, to);
-	r = ring_may_move(from, to);
-	if (!r)
-		ring_exchange(from, to);
-	ring_unlock_both(from, to);
+	if (from == to)
+		return -EINVAL;
+	if (!mutex_trylock(&from->mutex))
+		return r;
+	if (mutex_trylock(&to->mutex)) {
+		r = ring_may_move(from, to);
+		if (!r)
+			ring_exchange(from, to);
+		mutex_unlock(&to->mutex);
+	}
+	mutex_unlock(&from->mutex);
 	return r;
 }
 
@@ -118,22 +99,23 @@ static int ring_move(struct ring *from, struct ring *to)
  * Called the other way round it undoes itself: then what the first vCPU has
  * pushed meanwhile is appended.
  *
- * Context: process; sleeps. Both vCPUs exist and neither enters a guest nor
+ * Context: process; does not sleep. Both vCPUs exist and neither enters a guest nor
  * is the object of an ioctl that writes guest memory, until this returns.
  * Return: 0, -ENOENT one has no ring, -EINVAL sizes differ, -EBUSY userspace has
- * mapped the ring of @to_vcpu, -ENOSPC both rings' entries do not fit into one.
+ * mapped the ring of @to_vcpu or resets one of the two, -ENOSPC both rings' entries
+ * do not fit into one.
  */
 int dirty_ring_move(const void *from_vcpu, const void *to_vcpu)
 {
 	struct ring *from, *to;
 	int r = -ENOENT;
 
-	mutex_lock(&rings_lock);
+	rcu_read_lock();
 	from = ring_find(from_vcpu);
 	to = ring_find(to_vcpu);
 	if (from && to)
 		r = ring_move(from, to);
-	mutex_unlock(&rings_lock);
+	rcu_read_unlock();
 	return r;
 }
 EXPORT_SYMBOL_GPL(dirty_ring_move);
@@ -162,59 +144,49 @@ void ring_pin_mapping(struct ring *ring)
  * For one VM that changes what is behind its descriptors: those of @from_vm go on
  * mapping the rings that it had, also where nobody looked before.
  *
- * Context: as dirty_ring_move(), for all vCPUs of both.
+ * Context: as dirty_ring_move(), for all vCPUs of both, and no vCPU of either comes
+ * or goes.
  * Return: 0 if all have moved, or there was none to move; an error as
  * dirty_ring_move() if none has.
  */
 int dirty_ring_move_vm(const void *from_vm, const void *to_vm)
 {
-	struct ring *from, *to, *bad = NULL;
+	struct ring *from, *to, *bad;
 	int r = 0;
 
 	if (from_vm == to_vm)
 		return -EINVAL;
 
-	mutex_lock(&rings_lock);
-	list_for_each_entry(from, &rings, link) {
-		if (from->owner.vm != from_vm)
-			continue;
+	rcu_read_lock();
+	for (from = ring_first(from_vm); from; from = ring_next(from)) {
 		to = ring_find_id(to_vm, from->owner.id);
 		if (to)
 			ring_pin_mapping(from);
 		r = to ? ring_move(from, to) : -ENOENT;
-		if (r) {
-			bad = from;
+		if (r)
 			break;
-		}
 	}
 	/* An exchange that just went one way goes the other. */
-	if (bad)
-		list_for_each_entry(from, &rings, link) {
-			if (from == bad)
-				break;
-			if (from->owner.vm != from_vm)
-				continue;
-			to = ring_find_id(to_vm, from->owner.id);
-			ring_lock_both(to, from);
-			ring_exchange(to, from);
-			ring_unlock_both(to, from);
-		}
-	mutex_unlock(&rings_lock);
+	for (bad = from, from = ring_first(from_vm); bad && from != bad;
+	     from = ring_next(from))
+		WARN_ON_ONCE(ring_move(ring_find_id(to_vm, from->owner.id), from));
+	rcu_read_unlock();
 	return r;
 }
 EXPORT_SYMBOL_GPL(dirty_ring_move_vm);
 
-/* Both vCPUs are kept from running. */
+/* Both vCPUs are kept from running, for a moment. */
 static int ring_take_locked(struct ring *from, struct ring *to)
 {
 	int r = -EBUSY;
 
+	if (from == to)
+		return -EINVAL;
 	if (!from->owner.trylock(from->owner.vcpu))
 		return r;
-	if (from == to || to->owner.trylock(to->owner.vcpu)) {
+	if (to->owner.trylock(to->owner.vcpu)) {
 		r = ring_move(from, to);
-		if (from != to)
-			to->owner.unlock(to->owner.vcpu);
+		to->owner.unlock(to->owner.vcpu);
 	}
 	from->owner.unlock(from->owner.vcpu);
 	return r;
@@ -225,7 +197,7 @@ static int ring_take_locked(struct ring *from, struct ring *to)
  * @ring: of the vCPU that takes
  * @file: a vCPU's descriptor, held by the caller
  *
- * Context: process; sleeps. No lock held.
+ * Context: process. Waits for nobody.
  * Return: as dirty_ring_move(); -EBUSY too if one of the vCPUs is in an ioctl,
  * -EINVAL if it is no vCPU's with a ring.
  */
@@ -234,12 +206,13 @@ int dirty_ring_take(struct dirty_ring *ring, const struct file *file)
 	struct ring *from;
 	int r = -EINVAL;
 
-	mutex_lock(&rings_lock);
+	/* The file keeps its vCPU, and that its ring. */
+	rcu_read_lock();
 	/* A descriptor for reading alone (of statistics) must not change anything. */
 	from = file->f_mode & FMODE_WRITE ? ring_find(file->private_data) : NULL;
+	rcu_read_unlock();
 	if (from)
 		r = ring_take_locked(from, ring_of(ring));
-	mutex_unlock(&rings_lock);
 	return r;
 }
 EXPORT_SYMBOL_GPL(dirty_ring_take);

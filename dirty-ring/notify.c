@@ -11,7 +11,7 @@
 
 /**
  * ring_notify_set - choose the eventfd
- * @ring: the ring, its mutex held
+ * @ring: the ring
  * @fd: an eventfd; negative: none
  * @level: how many entries have to be in use
  *

@@ -8,6 +8,7 @@
 #include <linux/kref.h>
 #include <linux/ktime.h>
 #include <linux/list.h>
+#include <linux/rcupdate.h>
 #include <linux/mutex.h>
 #include <linux/spinlock.h>
 #include <linux/types.h>
@@ -35,7 +36,7 @@ struct ring_mem {
  * @level:	entries in use that make it signalled
  * @done:	signalled since the last reset
  *
- * Under the ring's spinlock, @eventfd is replaced under its mutex as well.
+ * Under the ring's spinlock.
  */
 struct ring_notify {
 	struct eventfd_ctx *eventfd;
@@ -95,16 +96,20 @@ struct ring_stats {
 /**
  * struct ring - a vCPU's ring
  * @hot:	what the instance knows of it
- * @link:	in rings
+ * @by_vcpu:	in a list of all rings, as @by_vm; ring.c
+ * @by_vm:	see @by_vcpu
+ * @rcu:	who walks those lists may still look at @owner
  * @owner:	the vCPU; constant
  * @bytes:	size of the array; constant
  * @soft_limit:	entries in use when the ring counts as full: the vCPU's instance
  *		decides, so it stays when rings are exchanged; constant
  * @ranges:	what one batch of a reset protects; under @mutex
- * @mutex:	one reset, change of settings or exchange at a time. Taken under
- *		rings_lock where both are; the instance's locks are taken under it
- * @lock:	@hot.stop and what it is made of: the vCPU's thread meets others
- *		here. Leaf but for @stats->lock and eventfd_signal()
+ * @mutex:	one reset or exchange at a time. A reset may hold it for as long as its
+ *		VMM likes, since the instance's locks are taken under it: only a reset
+ *		of the same ring waits for it, all others try
+ * @lock:	@hot.stop, settings, @stats: the vCPU's thread meets others here. Two
+ *		at once by who has both mutexes. Leaf but for @stats->lock and
+ *		eventfd_signal()
  * @mapped:	the memory that faults of the vCPU's descriptor give, from the
  *		first fault or handoff on; set under @lock, and constant then
  * @mem:	this and all below belongs to the ring and goes with it when two
@@ -115,13 +120,15 @@ struct ring_stats {
  */
 struct ring {
 	struct dirty_ring hot;
-	struct list_head link;
+	struct hlist_node by_vcpu;
+	struct hlist_node by_vm;
+	struct rcu_head rcu;
 	struct dirty_ring_vcpu owner;
 	u32 bytes;
 	u32 soft_limit;
 	struct dirty_ring_range *ranges;
-	struct mutex mutex;	/* one change at a time */
-	spinlock_t lock;	/* @hot.stop and its terms */
+	struct mutex mutex;	/* one reset or exchange at a time */
+	spinlock_t lock;	/* @hot.stop and its terms, settings */
 	struct ring_mem *mapped;
 	struct ring_mem *mem;
 	struct ring_notify notify;
@@ -135,9 +142,9 @@ static inline struct ring *ring_of(struct dirty_ring *hot)
 }
 
 /* ring.c */
-extern struct mutex rings_lock;
-extern struct list_head rings;
-
+struct ring *ring_find(const void *vcpu);
+struct ring *ring_first(const void *vm);
+struct ring *ring_next(struct ring *ring);
 void ring_set_stop(struct ring *ring);
 void ring_mem_put(struct ring_mem *mem);
 

@@ -6,9 +6,11 @@
 
 #include <linux/eventfd.h>
 #include <linux/export.h>
+#include <linux/hashtable.h>
 #include <linux/minmax.h>
 #include <linux/mm.h>
 #include <linux/printk.h>
+#include <linux/rculist.h>
 #include <linux/sched.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
@@ -20,9 +22,69 @@
 /* Ranges of one batch: bounds the time for which the instance's locks are held. */
 #define RING_BATCH 1024u
 
-/* All rings. Taken before the mutex of a ring. */
-DEFINE_MUTEX(rings_lock);
-LIST_HEAD(rings);
+/*
+ * All rings, by their vCPU and by their VM. Rings come and go under rings_lock, and
+ * are found under RCU: a handoff, with its VM stopped, has no lock in common with
+ * another VM.
+ */
+static DEFINE_SPINLOCK(rings_lock);
+static DEFINE_HASHTABLE(rings_by_vcpu, 10);
+static DEFINE_HASHTABLE(rings_by_vm, 10);
+
+/**
+ * ring_find - the ring of a vCPU
+ * @vcpu: as it calls itself in struct dirty_ring_vcpu; any pointer
+ *
+ * Context: rcu_read_lock(); the ring stays as long as the vCPU does.
+ * Return: the ring or NULL.
+ */
+struct ring *ring_find(const void *vcpu)
+{
+	struct ring *ring;
+
+	hash_for_each_possible_rcu(rings_by_vcpu, ring, by_vcpu, (unsigned long)vcpu)
+		if (ring->owner.vcpu == vcpu)
+			return ring;
+	return NULL;
+}
+
+static struct ring *ring_of_vm(struct hlist_node *node, const void *vm)
+{
+	struct ring *ring = hlist_entry_safe(node, struct ring, by_vm);
+
+	hlist_for_each_entry_from_rcu(ring, by_vm)
+		if (ring->owner.vm == vm)
+			return ring;
+	return NULL;
+}
+
+/**
+ * ring_first - the first ring of a VM's
+ * @vm: as its vCPUs call it in struct dirty_ring_vcpu
+ *
+ * Context: as ring_find(). The order stays while the VM's vCPUs do.
+ * Return: the ring or NULL.
+ */
+struct ring *ring_first(const void *vm)
+{
+	struct hlist_head *head = &rings_by_vm[hash_min((unsigned long)vm,
+							HASH_BITS(rings_by_vm))];
+
+	return ring_of_vm(rcu_dereference(hlist_first_rcu(head)), vm);
+}
+
+/**
+ * ring_next - the next ring of the same VM
+ * @ring: one
+ *
+ * Context: as ring_first().
+ * Return: the ring or NULL.
+ */
+struct ring *ring_next(struct ring *ring)
+{
+	return ring_of_vm(rcu_dereference(hlist_next_rcu(&ring->by_vm)),
+			  ring->owner.vm);
+}
 
 static struct ring_mem *ring_mem_create(u32 bytes)
 {
@@ -112,9 +174,10 @@ struct dirty_ring *dirty_ring_create(const struct dirty_ring_vcpu *owner,
 	ring->limit.at = RING_NEVER;
 	ring_set_stop(ring);
 
-	mutex_lock(&rings_lock);
-	list_add(&ring->link, &rings);
-	mutex_unlock(&rings_lock);
+	spin_lock(&rings_lock);
+	hash_add_rcu(rings_by_vcpu, &ring->by_vcpu, (unsigned long)owner->vcpu);
+	hash_add_rcu(rings_by_vm, &ring->by_vm, (unsigned long)owner->vm);
+	spin_unlock(&rings_lock);
 	return &ring->hot;
 
 err_mem:
@@ -142,9 +205,10 @@ void dirty_ring_destroy(struct dirty_ring *hot)
 	if (!hot)
 		return;
 	ring = ring_of(hot);
-	mutex_lock(&rings_lock);
-	list_del(&ring->link);
-	mutex_unlock(&rings_lock);
+	spin_lock(&rings_lock);
+	hash_del_rcu(&ring->by_vcpu);
+	hash_del_rcu(&ring->by_vm);
+	spin_unlock(&rings_lock);
 
 	ring_stats_attach(ring->stats, NULL);
 	ring_stats_put(ring->stats);
@@ -153,7 +217,7 @@ void dirty_ring_destroy(struct dirty_ring *hot)
 	ring_mem_put(ring->mapped);
 	ring_mem_put(ring->mem);
 	kvfree(ring->ranges);
-	kfree(ring);
+	kfree_rcu(ring, rcu);
 }
 EXPORT_SYMBOL_GPL(dirty_ring_destroy);
 

@@ -145,26 +145,31 @@ static const struct file_operations stats_fops = {
 
 /**
  * ring_stats_fd - a descriptor to read the counters
- * @ring: the ring, its mutex held
+ * @ring: the ring
  *
  * Context: process; sleeps.
  * Return: the descriptor or an error.
  */
 int ring_stats_fd(struct ring *ring)
 {
-	struct ring_stats *stats = ring->stats;
+	struct ring_stats *stats;
 	struct file *file;
 	int fd;
 
 	fd = get_unused_fd_flags(O_CLOEXEC);
 	if (fd < 0)
 		return fd;
+	/* The ring may go to another vCPU meanwhile. */
+	spin_lock(&ring->lock);
+	stats = ring->stats;
+	kref_get(&stats->kref);
+	spin_unlock(&ring->lock);
 	file = anon_inode_getfile("dirty-ring-stats", &stats_fops, stats, O_RDONLY);
 	if (IS_ERR(file)) {
+		ring_stats_put(stats);
 		put_unused_fd(fd);
 		return PTR_ERR(file);
 	}
-	kref_get(&stats->kref);
 	file->f_mode |= FMODE_PREAD;
 	fd_install(fd, file);
 	return fd;

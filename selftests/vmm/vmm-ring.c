@@ -17,13 +17,14 @@
 #include <unistd.h>
 #include <kselftest.h>
 #include <linux/dirty_ring.h>
-#include "vmm.h"
+#include "vmm-ring.h"
 
 static const char usage[] =
 "usage: vmm-ring [-d DEVICE] [-b DEVICE] [-n N] [-B] [-i] [-u] TEST\n"
 "\n"
 "  interface  KVM's own interface of dirty rings, bad input included\n"
 "  beyond     what <linux/dirty_ring.h> adds\n"
+"  tenants    a VM is moved while another one's VMM lets ioctls of its rings wait\n"
 "  limit      the limit of the rate: how exact, and what it costs another vCPU\n"
 "  move       N times to a vCPU of another VM, writers and a collector running\n"
 "  hold       print \"held\", keep a mapping of a closed VM's ring until killed\n"
@@ -38,20 +39,17 @@ static const char usage[] =
 "  -h, --help\n";
 
 #define ENTRIES		4096u
-#define PAGE		4096u
-
-struct options {
-	const char	*dev[2];
-	unsigned int	moves;
-	bool		broken;
-	bool		in_place;
-	bool		upstream;
-};
 
 static struct vm_report report;
 static struct vm_fds fds;
 
-static void check(bool ok, const char *what)
+/* Here, and so are results: kselftest.h counts for each file of a program. */
+void plan(unsigned int n)
+{
+	ksft_set_plan(n);
+}
+
+void check(bool ok, const char *what)
 {
 	if (ok)
 		ksft_test_result_pass("%s\n", what);
@@ -60,9 +58,8 @@ static void check(bool ok, const char *what)
 	fflush(stdout);
 }
 
-/* A booted VM of the dirty guest, not running; ends the program on failure. */
-static struct vm *vm_start(const char *dev, unsigned int cpus, unsigned int ring,
-			   unsigned int pages)
+struct vm *vm_start(const char *dev, unsigned int cpus, unsigned int ring,
+		    unsigned int pages)
 {
 	struct vm_shape shape = {
 		.guest = GUEST_dirty, .cpus = cpus, .mem = 64 << 20, .ring = ring,
@@ -78,13 +75,22 @@ static struct vm *vm_start(const char *dev, unsigned int cpus, unsigned int ring
 	return vm;
 }
 
-static void vm_end(struct vm *vm)
+void vm_end(struct vm *vm)
 {
 	vm_destroy(vm);
 	vm_fds_close(&fds);
 }
 
-static void tell(struct vm *vm, __u32 op)
+struct vm *vm_twin(const struct vm *vm)
+{
+	struct vm *twin = vm_create(vm->path, &vm->shape, &vm->fds, &report);
+
+	if (!twin)
+		exit(1);
+	return twin;
+}
+
+void tell(struct vm *vm, __u32 op)
 {
 	VMM_STORE(vm_shared(vm->mem)->bench_op, op);
 }
@@ -889,8 +895,7 @@ static int move_once(struct collector *c, struct vm *from, struct vm *to,
 	return ret ? ret : vm_go_on(to);
 }
 
-/* By kvm-core, while the VM runs and its rings are collected. */
-static int move_in_place(struct vm *vm, const char *dev)
+int move_in_place(struct vm *vm, const char *dev)
 {
 	struct kvm_core_move mv = { .deadline_us = 5000000, .timeout_ms = 60000 };
 
@@ -1134,6 +1139,7 @@ int main(int argc, char **argv)
 	} tests[] = {
 		{ "interface", test_interface, true }, { "beyond", test_beyond, true },
 		{ "limit", test_limit, true }, { "move", test_move, true },
+		{ "tenants", test_tenants, true },
 		{ "hold", test_hold, false }, { "bench", test_bench, false },
 	};
 	struct options o = { .dev = { "/dev/kvm", NULL }, .moves = 200 };

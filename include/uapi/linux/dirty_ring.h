@@ -54,8 +54,8 @@ struct dirty_ring_notify {
  * The argument is the descriptor of another vCPU, of the same or another VM,
  * instance or process: the two exchange rings, with all that belongs to them.
  * What the other way's ring has in it is appended to the one that is taken.
- * EBUSY while one of the two is in KVM_RUN or its VM stands still to be moved to
- * another instance, or when this vCPU's ring is mapped already; ENOSPC if the
+ * EBUSY while one of the two is in KVM_RUN or its ring is reset or its VM stands still
+ * to be moved to another instance, or when this vCPU's ring is mapped already; ENOSPC if the
  * entries do not fit.
  */
 #define DIRTY_RING_TAKE		_IO(KVMIO, 0xf4)
