@@ -2,14 +2,11 @@
 /*
  * A ring: its memory, its indices, reset, and what stops its vCPU.
  */
-#define pr_fmt(fmt) "dirty-ring: " fmt
-
 #include <linux/eventfd.h>
 #include <linux/export.h>
 #include <linux/hashtable.h>
 #include <linux/minmax.h>
 #include <linux/mm.h>
-#include <linux/printk.h>
 #include <linux/rculist.h>
 #include <linux/sched.h>
 #include <linux/sched/signal.h>
@@ -246,7 +243,8 @@ EXPORT_SYMBOL_GPL(dirty_ring_page);
  * @hot: the full ring
  *
  * Needs more writes of KVM's own on behalf of the vCPU than entries are reserved
- * for, without a KVM_RUN in between: a VMM's ioctls can do that.
+ * for, without a KVM_RUN in between: a VMM's ioctls can do that, so the log has
+ * nothing of it.
  *
  * Context: the thread that has the vCPU loaded; any, atomic too.
  */
@@ -254,9 +252,7 @@ void dirty_ring_drop(struct dirty_ring *hot)
 {
 	struct ring *ring = ring_of(hot);
 
-	if (!ring->stats->value[RING_STAT_DROPPED]++)
-		pr_warn("vCPU %d: the ring was full, a page that was written is not in it\n",
-			ring->owner.id);
+	ring->stats->value[RING_STAT_DROPPED]++;
 }
 EXPORT_SYMBOL_GPL(dirty_ring_drop);
 

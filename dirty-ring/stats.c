@@ -101,7 +101,7 @@ static ssize_t stats_read(struct file *file, char __user *buf, size_t count,
 	unsigned int i;
 	ssize_t r;
 
-	f = kzalloc(sizeof(*f), GFP_KERNEL);
+	f = kzalloc(sizeof(*f), GFP_KERNEL_ACCOUNT);
 	if (!f)
 		return -ENOMEM;
 	f->header.name_size = STATS_NAME;
