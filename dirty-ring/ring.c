@@ -328,28 +328,31 @@ static unsigned int ring_collect(struct ring *ring, u64 from, u64 end,
  * @count: the number of entries is added here, whatever is returned
  *
  * Never more entries than were there at the beginning, in batches. A mutex keeps
+ * @interruptible: any signal ends it, otherwise one that kills alone
  * resets of the same ring apart, those of different rings go in parallel.
  *
  * Context: process; sleeps.
- * Return: 0, -EINTR when a signal is pending.
+ * Return: 0, -EINTR when a signal ended it.
  */
 int dirty_ring_reset(struct dirty_ring *hot,
 		     void (*protect)(void *arg,
 				     const struct dirty_ring_range *ranges,
 				     unsigned int n),
-		     void *arg, unsigned int *count)
+		     void *arg, bool interruptible, unsigned int *count)
 {
 	struct ring *ring = ring_of(hot);
 	unsigned int n, n_ranges, total = 0;
 	int r = 0;
 	u64 end;
 
-	if (mutex_lock_interruptible(&ring->mutex))
+	if (interruptible ? mutex_lock_interruptible(&ring->mutex) :
+			    mutex_lock_killable(&ring->mutex))
 		return -EINTR;
 	/* Pairs with the release in dirty_ring_push(). */
 	end = smp_load_acquire(&hot->pushed);
 	while (hot->reset != end) {
-		if (signal_pending(current)) {
+		if (interruptible ? signal_pending(current) :
+				    fatal_signal_pending(current)) {
 			r = -EINTR;
 			break;
 		}

@@ -164,12 +164,29 @@ static void protect_range(struct kvm *kvm, const struct dirty_ring_range *range)
 							mask);
 }
 
+/**
+ * struct reset - an ioctl that resets rings
+ * @kvm: the VM
+ * @unflushed: it has protected pages, and is counted in kvm->dirty_ring_unflushed
+ * @count: entries that it has reset
+ */
+struct reset {
+	struct kvm *kvm;
+	bool unflushed;
+	unsigned int count;
+};
+
 static void protect(void *arg, const struct dirty_ring_range *ranges,
 		    unsigned int n)
 {
-	struct kvm *kvm = arg;
+	struct reset *reset = arg;
+	struct kvm *kvm = reset->kvm;
 	unsigned int i;
 
+	if (!reset->unflushed) {
+		reset->unflushed = true;
+		atomic_inc(&kvm->dirty_ring_unflushed);
+	}
 	/* Slots stay, and splitting of huge pages may use the VM's cache. */
 	mutex_lock(&kvm->slots_lock);
 	KVM_MMU_LOCK(kvm);
@@ -181,10 +198,11 @@ static void protect(void *arg, const struct dirty_ring_range *ranges,
 	mutex_unlock(&kvm->slots_lock);
 }
 
-static int reset_ring(struct kvm *kvm, struct kvm_dirty_ring *ring,
-		      unsigned int *count)
+static int reset_ring(struct reset *reset, struct kvm_dirty_ring *ring,
+		      bool interruptible)
 {
-	int r = dirty_ring_reset(ring_of(ring), protect, kvm, count);
+	int r = dirty_ring_reset(ring_of(ring), protect, reset, interruptible,
+				 &reset->count);
 
 	if (trace_kvm_dirty_ring_reset_enabled()) {
 		ring->dirty_index = ring_of(ring)->pushed;
@@ -194,26 +212,37 @@ static int reset_ring(struct kvm *kvm, struct kvm_dirty_ring *ring,
 	return r;
 }
 
-/* One flush for all that was protected, before userspace hears of it. */
-static int reset_done(struct kvm *kvm, int r, unsigned int count)
+/*
+ * One flush for all that was protected, before userspace hears of it. Who found less
+ * to do because another thread was there first must not wait for that one, nor come
+ * back before its flush: it flushes too. What the other has protected by then was
+ * counted before it let go of the ring's mutex.
+ */
+static int reset_done(struct reset *reset, int r)
 {
-	if (!count)
-		return r;
-	kvm_flush_remote_tlbs(kvm);
-	return count;
+	struct kvm *kvm = reset->kvm;
+
+	if (atomic_read_acquire(&kvm->dirty_ring_unflushed))
+		kvm_flush_remote_tlbs(kvm);
+	if (reset->unflushed)
+		/* After the flush, for who reads 0. */
+		atomic_fetch_dec_release(&kvm->dirty_ring_unflushed);
+	return reset->count ?: r;
 }
 
 /**
  * kvm_relay_reset_dirty_rings - KVM_RESET_DIRTY_RINGS
  * @kvm: the VM
  *
+ * As KVM's own, it ends when all is done, whatever signals come: VMMs count on it.
+ *
  * Context: process; sleeps.
- * Return: number of entries, -EINVAL without rings, -EINTR if a signal came
- * before the first entry.
+ * Return: number of entries, -EINVAL without rings, -EINTR if the process was
+ * killed before the first entry.
  */
 int kvm_relay_reset_dirty_rings(struct kvm *kvm)
 {
-	unsigned int count = 0;
+	struct reset reset = { .kvm = kvm };
 	struct kvm_vcpu *vcpu;
 	unsigned long idx;
 	int r = 0;
@@ -221,11 +250,11 @@ int kvm_relay_reset_dirty_rings(struct kvm *kvm)
 	if (!kvm->dirty_ring_size)
 		return -EINVAL;
 	kvm_for_each_vcpu(idx, vcpu, kvm) {
-		r = reset_ring(kvm, &vcpu->dirty_ring, &count);
+		r = reset_ring(&reset, &vcpu->dirty_ring, false);
 		if (r)
 			break;
 	}
-	return reset_done(kvm, r, count);
+	return reset_done(&reset, r);
 }
 
 /**
@@ -240,7 +269,7 @@ int kvm_relay_reset_dirty_rings(struct kvm *kvm)
 long kvm_relay_dirty_ring_ioctl(struct kvm_vcpu *vcpu, unsigned int cmd,
 				unsigned long arg)
 {
-	unsigned int count = 0;
+	struct reset reset = { .kvm = vcpu->kvm };
 	struct file *file;
 	int r;
 
@@ -254,8 +283,8 @@ long kvm_relay_dirty_ring_ioctl(struct kvm_vcpu *vcpu, unsigned int cmd,
 		return dirty_ring_ioctl(ring_of(&vcpu->dirty_ring), cmd, arg);
 	if (arg)
 		return -EINVAL;
-	r = reset_ring(vcpu->kvm, &vcpu->dirty_ring, &count);
-	return reset_done(vcpu->kvm, r, count);
+	r = reset_ring(&reset, &vcpu->dirty_ring, true);
+	return reset_done(&reset, r);
 }
 
 int __wrap_kvm_vm_ioctl_check_extension(struct kvm *kvm, long ext)

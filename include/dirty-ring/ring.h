@@ -98,7 +98,7 @@ int dirty_ring_reset(struct dirty_ring *ring,
 		     void (*protect)(void *arg,
 				     const struct dirty_ring_range *ranges,
 				     unsigned int n),
-		     void *arg, unsigned int *count);
+		     void *arg, bool interruptible, unsigned int *count);
 
 /* ioctl.c */
 int dirty_ring_capability(long cap);

@@ -5,12 +5,14 @@
 #include <linux/userfaultfd.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -160,5 +162,181 @@ int test_tenants(const struct options *o)
 	plan(4);
 	test_tenant(o, DIRTY_RING_NOTIFY, "DIRTY_RING_NOTIFY");
 	test_tenant(o, DIRTY_RING_LIMIT, "DIRTY_RING_LIMIT");
+	return 0;
+}
+
+/* Resets */
+
+static void on_signal(int sig)
+{
+	(void)sig;
+}
+
+/* Each ioctl of its parent's that resets a ring begins with a signal pending. */
+static void trace_parent(int told)
+{
+	struct __ptrace_syscall_info info;
+	pid_t pid = getppid();
+	int status, sig;
+
+	alarm(60);
+	if (ptrace(PTRACE_SEIZE, pid, 0, PTRACE_O_TRACESYSGOOD) ||
+	    ptrace(PTRACE_INTERRUPT, pid, 0, 0) || waitpid(pid, &status, __WALL) != pid ||
+	    ptrace(PTRACE_SYSCALL, pid, 0, 0) || write(told, "", 1) != 1)
+		_exit(1);
+	while (waitpid(pid, &status, __WALL) == pid && WIFSTOPPED(status)) {
+		sig = WSTOPSIG(status);
+		if (sig == (SIGTRAP | 0x80)) {
+			sig = 0;
+			if (ptrace(PTRACE_GET_SYSCALL_INFO, pid, sizeof(info), &info) > 0 &&
+			    info.op == PTRACE_SYSCALL_INFO_ENTRY &&
+			    info.entry.nr == SYS_ioctl &&
+			    (info.entry.args[1] == KVM_RESET_DIRTY_RINGS ||
+			     info.entry.args[1] == DIRTY_RING_RESET))
+				sig = SIGALRM;
+		} else if (sig == SIGTRAP) {
+			sig = 0;
+		}
+		ptrace(PTRACE_SYSCALL, pid, 0, sig);
+	}
+	_exit(1);
+}
+
+static void test_pending_signal(const char *dev)
+{
+	struct vm *vm = vm_start(dev, 1, 1024, 2048);
+	int told[2], n, own, all, own_errno;
+	struct ring r;
+	char c;
+	pid_t pid;
+
+	if (ring_open(&r, &vm->vcpu[0]) || pipe2(told, O_CLOEXEC))
+		exit(1);
+	tell(vm, DIRTY(0, DIRTY_SEQUENTIAL));
+	check(run_until_full(vm), "a full ring");
+	n = ring_collect(&r, count_page, NULL);
+	signal(SIGALRM, on_signal);
+	fflush(stdout);
+	pid = fork();
+	if (!pid)
+		trace_parent(told[1]);
+	close(told[1]);
+	if (pid < 0 || read(told[0], &c, 1) != 1)
+		exit(1);
+	own = ioctl(vm->vcpu[0].fd, DIRTY_RING_RESET, 0);
+	own_errno = errno;
+	all = ioctl(vm->fd, KVM_RESET_DIRTY_RINGS, 0);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	close(told[0]);
+	check(own == -1 && own_errno == EINTR,
+	      "with a signal pending DIRTY_RING_RESET is EINTR");
+	ksft_print_msg("%d of %d entries\n", all, n);
+	check(all == n, "KVM_RESET_DIRTY_RINGS does all");
+	ring_close(&r);
+	vm_end(vm);
+}
+
+/* How often the VM's TLBs were to be flushed, by its statistics. */
+static __u64 flushes(const struct vm *vm)
+{
+	union {
+		struct kvm_stats_header header;
+		char bytes[16384];
+	} f;
+	int fd = ioctl(vm->fd, KVM_GET_STATS_FD, 0);
+	ssize_t len = pread(fd, &f, sizeof(f), 0);
+	__u64 value;
+	unsigned int i;
+
+	close(fd);
+	for (i = 0; len > 0 && i < f.header.num_desc; i++) {
+		struct kvm_stats_desc *d = (void *)(f.bytes + f.header.desc_offset +
+			i * (sizeof(*d) + f.header.name_size));
+
+		if (strcmp((char *)(d + 1), "remote_tlb_flush_requests"))
+			continue;
+		memcpy(&value, f.bytes + f.header.data_offset + d->offset, sizeof(value));
+		return value;
+	}
+	vmm_error(0, "no statistics of TLB flushes");
+	exit(1);
+}
+
+/* All of a vCPU's pages, as entries of ranges far from each other, collected. */
+static struct kvm_dirty_gfn *backlog(struct ring *r)
+{
+	const struct vm_shape *shape = &r->vcpu->vm->shape;
+	struct kvm_dirty_gfn *first = &r->entries[r->next % r->size];
+	unsigned int n = 0, i;
+
+	while (n < shape->ws_per_cpu / PAGE) {
+		n += ring_collect(r, count_page, NULL);
+		usleep(100);
+	}
+	for (i = 1; i <= n; i++)
+		r->entries[(r->next - i) % r->size].offset = i * 64 % (shape->mem / PAGE);
+	return first;
+}
+
+/*
+ * One thread resets all rings, and is busy with the second. This one resets the first,
+ * where nothing is left to do. True when the TLBs were flushed by then; @met when the
+ * other thread was under way all the time.
+ */
+static bool reset_beside(struct vm *vm, struct ring ring[2], bool *met)
+{
+	struct call all = { .fd = vm->fd, .cmd = KVM_RESET_DIRTY_RINGS };
+	struct kvm_dirty_gfn *second;
+	__u64 before, after;
+	int found;
+
+	protect_all(vm);
+	tell(vm, DIRTY(0, DIRTY_SEQUENTIAL) | DIRTY(1, DIRTY_SEQUENTIAL));
+	second = backlog(&ring[1]);
+	backlog(&ring[0]);
+	tell(vm, DIRTY_IDLE);
+	before = flushes(vm);
+	call_start(&all);
+	while (VMM_LOAD(second->flags) & KVM_DIRTY_GFN_F_RESET)
+		sched_yield();
+	found = ring_reset(&ring[0]);
+	after = flushes(vm);
+	*met = !VMM_LOAD(all.done) && !found;
+	pthread_join(all.thread, NULL);
+	return after > before;
+}
+
+static void test_reset_beside(const char *dev)
+{
+	/* Fewer pages than entries: the rings are never full. */
+	struct vm *vm = vm_start(dev, 2, 2048, 512);
+	unsigned int i, met = 0, early = 0;
+	struct ring ring[2];
+	bool at_once;
+
+	if (ring_open(&ring[0], &vm->vcpu[0]) || ring_open(&ring[1], &vm->vcpu[1]))
+		exit(1);
+	vm_resume(vm);
+	for (i = 0; i < 200 && met < 10; i++) {
+		bool flushed = reset_beside(vm, ring, &at_once);
+
+		met += at_once;
+		early += at_once && !flushed;
+	}
+	vm_pause(vm);
+	ksft_print_msg("%u of %u resets met the other thread's; %u before a flush\n", met,
+		       i, early);
+	check(met >= 10 && !early, "a reset that finds nothing returns after a flush too");
+	ring_close(&ring[0]);
+	ring_close(&ring[1]);
+	vm_end(vm);
+}
+
+int test_resets(const struct options *o)
+{
+	plan(4);
+	test_pending_signal(o->dev[0]);
+	test_reset_beside(o->dev[0]);
 	return 0;
 }

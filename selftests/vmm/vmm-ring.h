@@ -30,10 +30,17 @@ void vm_end(struct vm *vm);
 void tell(struct vm *vm, __u32 op);
 /* Another VM with the memory and the shape of one. */
 struct vm *vm_twin(const struct vm *vm);
+/* vCPU 0 in this thread. */
+bool run_until_full(struct vm *vm);
+/* All pages are protected anew: what a VMM can do that has lost some. */
+void protect_all(struct vm *vm);
+/* For ring_collect(): @arg is an unsigned int, or NULL. */
+void count_page(void *arg, __u32 slot, __u64 offset);
 /* By kvm-core, while the VM runs. */
 int move_in_place(struct vm *vm, const char *dev);
 
 /* ring-beside.c: what other threads and other tenants do at the same time */
 int test_tenants(const struct options *o);
+int test_resets(const struct options *o);
 
 #endif
