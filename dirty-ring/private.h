@@ -51,6 +51,8 @@ struct ring_notify {
  * @base:	when the entry number @from was due
  * @from:	see @base
  * @since:	when the wait began that goes on, or 0
+ * @urgent:	before it is due the vCPU runs all the same, for an interrupt
+ * @owed:	when what was pushed meanwhile is paid for
  *
  * Under the ring's spinlock.
  */
@@ -60,6 +62,8 @@ struct ring_limit {
 	ktime_t base;
 	u64 from;
 	ktime_t since;
+	bool urgent;
+	ktime_t owed;
 };
 
 enum ring_stat {
@@ -151,7 +155,7 @@ void ring_mem_put(struct ring_mem *mem);
 /* limit.c */
 int ring_limit_set(struct ring *ring, u64 rate);
 void ring_limit_restart(struct ring *ring);
-bool ring_limit_wait(struct ring *ring, ktime_t now, ktime_t *until);
+bool ring_limit_wait(struct ring *ring, ktime_t now, bool urgent, ktime_t *until);
 
 /* notify.c */
 int ring_notify_set(struct ring *ring, int fd, u32 level);

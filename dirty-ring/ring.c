@@ -259,11 +259,14 @@ EXPORT_SYMBOL_GPL(dirty_ring_drop);
 /**
  * dirty_ring_check - may the vCPU enter the guest?
  * @hot: its ring, dirty_ring_stopped()
+ * @urgent: there is an interrupt for the vCPU, or it handles one: the limit of the
+ *	rate gives way
  * @until: set for DIRTY_RING_WAIT: CLOCK_MONOTONIC; to be asked again then
  *
  * Context: the thread that has the vCPU loaded; does not sleep.
  */
-enum dirty_ring_verdict dirty_ring_check(struct dirty_ring *hot, ktime_t *until)
+enum dirty_ring_verdict dirty_ring_check(struct dirty_ring *hot, bool urgent,
+					 ktime_t *until)
 {
 	struct ring *ring = ring_of(hot);
 	enum dirty_ring_verdict verdict = DIRTY_RING_GO;
@@ -273,7 +276,7 @@ enum dirty_ring_verdict dirty_ring_check(struct dirty_ring *hot, ktime_t *until)
 	ring_set_stop(ring);
 	if (dirty_ring_full(hot))
 		verdict = DIRTY_RING_FULL;
-	else if (ring_limit_wait(ring, ktime_get(), until))
+	else if (ring_limit_wait(ring, ktime_get(), urgent, until))
 		verdict = DIRTY_RING_WAIT;
 	ring_set_stop(ring);
 	spin_unlock(&ring->lock);
@@ -325,10 +328,10 @@ static unsigned int ring_collect(struct ring *ring, u64 from, u64 end,
  *	must not fail; sleeps. TLBs need not be flushed before the caller of
  *	dirty_ring_reset() tells userspace
  * @arg: for @protect
+ * @interruptible: any signal ends it, otherwise one that kills alone
  * @count: the number of entries is added here, whatever is returned
  *
  * Never more entries than were there at the beginning, in batches. A mutex keeps
- * @interruptible: any signal ends it, otherwise one that kills alone
  * resets of the same ring apart, those of different rings go in parallel.
  *
  * Context: process; sleeps.

@@ -12,7 +12,11 @@
 #include <dirty-ring/ring.h>
 #include <uapi/linux/dirty_ring.h>
 
+#include "hyperv.h"
+#include "irq.h"
 #include "kvm_mm.h"
+#include "lapic.h"
+#include "x86.h"
 #include "relay.h"
 
 WRAP(kvm_vm_ioctl_check_extension);
@@ -94,41 +98,113 @@ void kvm_dirty_ring_push(struct kvm_dirty_ring *ring, u32 slot, u64 offset)
 		trace_push(ring, slot, offset);
 }
 
+/**
+ * kvm_relay_pml_entries - how many pages may the CPU note before it exits?
+ * @vcpu: the vCPU, loaded
+ *
+ * Context: any.
+ * Return: 1 to the size of the buffer.
+ */
+unsigned int kvm_relay_pml_entries(struct kvm_vcpu *vcpu)
+{
+	struct dirty_ring *ring = ring_of(&vcpu->dirty_ring);
+
+	return ring ? dirty_ring_room(ring, kvm_cpu_dirty_log_size()) :
+		      kvm_cpu_dirty_log_size();
+}
+
+static bool lapic_busy(struct kvm_lapic *apic)
+{
+	unsigned int i;
+
+	if (READ_ONCE(apic->pending_events))
+		return true;
+	for (i = 0; i < APIC_ISR_NR; i++)
+		if (kvm_lapic_get_reg(apic, APIC_IRR + 0x10 * i) ||
+		    kvm_lapic_get_reg(apic, APIC_ISR + 0x10 * i))
+			return true;
+	return false;
+}
+
+static bool pic_busy(struct kvm_vcpu *vcpu)
+{
+	struct kvm_pic *pic = vcpu->kvm->arch.vpic;
+
+	return kvm_cpu_has_extint(vcpu) ||
+	       (pic && kvm_apic_accept_pic_intr(vcpu) && READ_ONCE(pic->pics[0].isr));
+}
+
+/*
+ * Is there an interrupt for the vCPU, or does it handle one? Whether it has them
+ * enabled does not count: it has to get on to the place where it enables them. As
+ * with a halted vCPU, who brings one wakes the thread afterwards.
+ */
+static bool interrupted(struct kvm_vcpu *vcpu)
+{
+	if (kvm_test_request(KVM_REQ_NMI, vcpu) || kvm_test_request(KVM_REQ_SMI, vcpu) ||
+	    kvm_test_request(KVM_REQ_PMI, vcpu) || vcpu->arch.nmi_pending ||
+	    vcpu->arch.smi_pending || vcpu->arch.hflags & HF_SMM_MASK ||
+	    static_call(kvm_x86_get_nmi_mask)(vcpu))
+		return true;
+	if (!list_empty_careful(&vcpu->async_pf.done) || kvm_hv_has_stimer_pending(vcpu))
+		return true;
+	if (lapic_in_kernel(vcpu) &&
+	    (kvm_cpu_has_pending_timer(vcpu) || lapic_busy(vcpu->arch.apic) ||
+	     kvm_arch_dy_has_pending_interrupt(vcpu)))
+		return true;
+	return pic_busy(vcpu);
+}
+
+/* A device that posts to a vCPU with interrupts off wakes nobody. */
+#define LONGEST_WAIT_NS (10 * NSEC_PER_MSEC)
+
 /*
  * A vCPU that dirties memory too fast waits like a halted one, without the
  * locks that entering the guest needs. False when there is something to do
- * before it is time: a signal, or the end of the VM.
+ * before it is time: a signal, or the end of the VM. @urgent: for an interrupt
+ * it would wait too.
  */
-static bool wait_until(struct kvm_vcpu *vcpu, ktime_t until)
+static bool wait_until(struct kvm_vcpu *vcpu, ktime_t until, bool urgent)
 {
+	ktime_t longest = ktime_add_ns(ktime_get(), LONGEST_WAIT_NS);
 	struct rcuwait *wait = kvm_arch_vcpu_get_wait(vcpu);
+	bool hv_timer = kvm_lapic_hv_timer_in_use(vcpu);
 	bool disturbed;
 
+	until = min(until, longest);
+	/* The other one runs in the guest only. */
+	if (hv_timer)
+		kvm_lapic_switch_to_sw_timer(vcpu);
 	kvm_vcpu_srcu_read_unlock(vcpu);
 	prepare_to_rcuwait(wait);
 	/* Before what it is to be woken for is looked at. */
 	set_current_state(TASK_INTERRUPTIBLE);
 	disturbed = signal_pending(current) || vcpu->kvm->vm_dead;
-	if (!disturbed)
+	if (!disturbed && (urgent || !interrupted(vcpu)))
 		schedule_hrtimeout(&until, HRTIMER_MODE_ABS);
 	finish_rcuwait(wait);
 	kvm_vcpu_srcu_read_lock(vcpu);
+	if (hv_timer)
+		kvm_lapic_switch_to_hv_timer(vcpu);
 	return !disturbed;
 }
 
 static noinline bool check_ring(struct kvm_dirty_ring *ring)
 {
+	struct kvm_vcpu *vcpu = vcpu_of(ring);
 	ktime_t until;
+	bool urgent;
 
 	while (dirty_ring_stopped(ring_of(ring))) {
-		switch (dirty_ring_check(ring_of(ring), &until)) {
+		urgent = interrupted(vcpu);
+		switch (dirty_ring_check(ring_of(ring), urgent, &until)) {
 		case DIRTY_RING_FULL:
 			return true;
 		case DIRTY_RING_GO:
 			return false;
 		case DIRTY_RING_WAIT:
 			/* With a signal pending, KVM does not enter the guest. */
-			if (!wait_until(vcpu_of(ring), until))
+			if (!wait_until(vcpu, until, urgent))
 				return false;
 		}
 	}

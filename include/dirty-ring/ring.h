@@ -92,7 +92,7 @@ struct dirty_ring *dirty_ring_create(const struct dirty_ring_vcpu *owner,
 void dirty_ring_destroy(struct dirty_ring *ring);
 struct page *dirty_ring_page(struct dirty_ring *ring, u32 index);
 void dirty_ring_drop(struct dirty_ring *ring);
-enum dirty_ring_verdict dirty_ring_check(struct dirty_ring *ring,
+enum dirty_ring_verdict dirty_ring_check(struct dirty_ring *ring, bool urgent,
 					 ktime_t *until);
 int dirty_ring_reset(struct dirty_ring *ring,
 		     void (*protect)(void *arg,
@@ -149,6 +149,23 @@ static inline bool dirty_ring_stopped(const struct dirty_ring *ring)
 {
 	/* A plain load, for one instruction: who changes it, may be a bit late. */
 	return ring->pushed >= data_race(ring->stop);
+}
+
+/**
+ * dirty_ring_room - how many entries may come before the ring is to be looked at?
+ * @ring: of the vCPU
+ * @most: as many as the CPU notes by itself in one go
+ *
+ * Context: the thread that has the vCPU loaded.
+ * Return: 1 to @most.
+ */
+static inline u64 dirty_ring_room(const struct dirty_ring *ring, u64 most)
+{
+	u64 stop = READ_ONCE(ring->stop);
+
+	if (stop <= ring->pushed)
+		return 1;
+	return stop - ring->pushed < most ? stop - ring->pushed : most;
 }
 
 /**

@@ -54,6 +54,7 @@ struct kvm_vcpu;
 int kvm_relay_reset_dirty_rings(struct kvm *kvm);
 long kvm_relay_dirty_ring_ioctl(struct kvm_vcpu *vcpu, unsigned int cmd,
 				unsigned long arg);
+unsigned int kvm_relay_pml_entries(struct kvm_vcpu *vcpu);
 #define kvm_relay_is_dirty_ring(cmd) (((cmd) & 0xf0) == 0xf0)
 
 /* Rows of kind "name" in transforms.tsv. */

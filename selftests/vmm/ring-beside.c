@@ -340,3 +340,96 @@ int test_resets(const struct options *o)
 	test_reset_beside(o->dev[0]);
 	return 0;
 }
+
+/* Interrupts of a vCPU that waits */
+
+#define DEBT	900		/* pages, or seconds at a limit of 1 */
+#define EVENTS	50
+
+/* Until it is reached; false when a minute brings nothing, and from then on. */
+static bool counts_to(const __u64 *count, __u64 goal)
+{
+	__u64 end = now_ns() + 60000000000ull, seen = VMM_LOAD(*count), n;
+	static bool stuck;
+
+	while ((n = VMM_LOAD(*count)) < goal) {
+		stuck |= now_ns() > end;
+		if (stuck)
+			return false;
+		if (n != seen)
+			end = now_ns() + 60000000000ull;
+		seen = n;
+		usleep(200);
+	}
+	return true;
+}
+
+static bool message(struct vm *vm, __u32 data, const __u64 *count)
+{
+	struct kvm_msi msi = { .address_lo = 0xfee00000, .data = data };
+	unsigned int i;
+
+	for (i = 0; i < EVENTS; i++) {
+		__u64 seen = VMM_LOAD(*count);
+
+		if (ioctl(vm->fd, KVM_SIGNAL_MSI, &msi) != 1 ||
+		    !counts_to(count, seen + 1))
+			return false;
+	}
+	return true;
+}
+
+/* Writes that KVM makes for the vCPU count as well: as many as one likes, at once. */
+static bool make_debt(struct vcpu *v, unsigned int pages)
+{
+	struct {
+		struct kvm_msrs head;
+		struct kvm_msr_entry wall_clock;
+	} msrs = {
+		.head.nmsrs = 1,
+		.wall_clock = { .index = 0x4b564d00, .data = GUEST_WS },
+	};
+	bool ok = true;
+
+	while (pages--)
+		ok &= ioctl(v->fd, KVM_SET_MSRS, &msrs) == 1;
+	return ok;
+}
+
+int test_interrupts(const struct options *o)
+{
+	struct vm *vm = vm_start(o->dev[0], 2, 4096, 2048);
+	__u64 *count = vm_cpu_page(vm->mem, 0)->count, stores, stats[RING_STATS] = { 0 };
+	struct ring r;
+
+	plan(7);
+	if (ring_open(&r, &vm->vcpu[0]))
+		return 1;
+	tell(vm, DIRTY(0, DIRTY_TIMER) | DIRTY(1, DIRTY_IDLE));
+	vm_resume(vm);
+	check(counts_to(&count[DIRTY_TICKS], 3), "the guest's timer ticks");
+	vm_pause(vm);
+	ring_collect(&r, count_page, NULL);
+	ring_reset(&r);
+	check(!ring_limit(&r, 1) && make_debt(&vm->vcpu[0], DEBT),
+	      "a vCPU has to wait for 15 minutes");
+	stores = count[DIRTY_STORES];
+	vm_resume(vm);
+	check(counts_to(&count[DIRTY_TICKS], VMM_LOAD(count[DIRTY_TICKS]) + EVENTS),
+	      "it takes its timer's interrupts");
+	check(message(vm, VEC_IPI, &count[DIRTY_IPIS]), "those of a device");
+	check(message(vm, 4 << 8, &count[DIRTY_NMIS]), "NMIs");
+	tell(vm, DIRTY(0, DIRTY_TIMER) | DIRTY(1, DIRTY_SEND));
+	check(counts_to(&count[DIRTY_IPIS], VMM_LOAD(count[DIRTY_IPIS]) + EVENTS),
+	      "IPIs of another vCPU");
+	tell(vm, DIRTY(0, DIRTY_TIMER) | DIRTY(1, DIRTY_IDLE));
+	vm_pause(vm);
+	ring_stats(&r, stats);
+	ksft_print_msg("%llu stores, %llu entries, %llu waits\n",
+		       count[DIRTY_STORES] - stores, stats[RING_PUSHED],
+		       stats[RING_THROTTLED]);
+	check(stats[RING_THROTTLED] >= EVENTS, "between them it waits");
+	ring_close(&r);
+	vm_end(vm);
+	return 0;
+}

@@ -27,6 +27,7 @@ static const char usage[] =
 "  beyond     what <linux/dirty_ring.h> adds\n"
 "  tenants    a VM is moved while another one's VMM lets ioctls of its rings wait\n"
 "  resets     threads that reset the same ring, and signals\n"
+"  interrupts are taken by a vCPU that waits for the limit of its rate\n"
 "  limit      the limit of the rate: how exact, and what it costs another vCPU\n"
 "  move       N times to a vCPU of another VM, writers and a collector running\n"
 "  hold       print \"held\", keep a mapping of a closed VM's ring until killed\n"
@@ -1159,6 +1160,7 @@ int main(int argc, char **argv)
 		{ "interface", test_interface, true }, { "beyond", test_beyond, true },
 		{ "limit", test_limit, true }, { "move", test_move, true },
 		{ "tenants", test_tenants, true }, { "resets", test_resets, true },
+		{ "interrupts", test_interrupts, true },
 		{ "hold", test_hold, false }, { "bench", test_bench, false },
 	};
 	struct options o = { .dev = { "/dev/kvm", NULL }, .moves = 200 };

@@ -42,5 +42,6 @@ int move_in_place(struct vm *vm, const char *dev);
 /* ring-beside.c: what other threads and other tenants do at the same time */
 int test_tenants(const struct options *o);
 int test_resets(const struct options *o);
+int test_interrupts(const struct options *o);
 
 #endif

@@ -44,7 +44,10 @@ struct dirty_ring_notify {
 
 #define DIRTY_RING_NOTIFY	_IOW(KVMIO, 0xf1, struct dirty_ring_notify)
 
-/* Pages per second that the vCPU may dirty, at most 10^9; 0 is no limit. */
+/*
+ * Pages per second that the vCPU may dirty, at most 10^9; 0 is no limit. While it has
+ * interrupts to take or handles one, another limit holds: 1000.
+ */
 #define DIRTY_RING_LIMIT	_IOW(KVMIO, 0xf2, __u64)
 
 /* Returns a descriptor to read, in the format of KVM_GET_STATS_FD. */

@@ -105,6 +105,18 @@ enum dirty_op {
 	DIRTY_RANDOM,		/* a store to any page of its working set */
 	DIRTY_SEQUENTIAL,	/* to the page after the one before */
 	DIRTY_SPIN,		/* counts in a register, tells each millionth */
+	DIRTY_TIMER,		/* as DIRTY_RANDOM, with a periodic timer from then on */
+	DIRTY_SEND,		/* IPIs to vCPU 0, the next when one was taken */
+};
+
+/* What vCPU n of it has counted: c->count[...] */
+enum dirty_count {
+	DIRTY_STORES,
+	DIRTY_SEED,		/* of DIRTY_RANDOM */
+	DIRTY_ROUNDS,		/* of DIRTY_SPIN */
+	DIRTY_IPIS,		/* taken, as the next */
+	DIRTY_NMIS,
+	DIRTY_TICKS,
 };
 
 #define DIRTY(n, op)		((op) << (n) * 4)
