@@ -259,7 +259,7 @@ static __u64 flushes(const struct vm *vm)
 		memcpy(&value, f.bytes + f.header.data_offset + d->offset, sizeof(value));
 		return value;
 	}
-	vmm_error(0, "no statistics of TLB flushes");
+	vmm_error(0, "no remote_tlb_flush_requests in the statistics");
 	exit(1);
 }
 

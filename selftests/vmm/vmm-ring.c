@@ -333,7 +333,6 @@ static void test_two_resetters(const char *dev, bool own)
 	struct ring ring[2];
 	struct vm *vm = vm_start(dev, 2, 1024, 2048);
 	unsigned int i, collected = 0;
-	__u64 end;
 
 	for (i = 0; i < 2; i++)
 		if (ring_open(&ring[i], &vm->vcpu[i]))
@@ -345,8 +344,7 @@ static void test_two_resetters(const char *dev, bool own)
 		s[i].ring = own ? &ring[i] : NULL;
 		pthread_create(&thread[i], NULL, resetter_main, &s[i]);
 	}
-	end = now_ns() + 2000000000ull;
-	while (now_ns() < end) {
+	while (collected <= 2000) {
 		for (i = 0; i < 2; i++)
 			ring_collect(&ring[i], count_page, &collected);
 		usleep(200);
@@ -363,7 +361,7 @@ static void test_two_resetters(const char *dev, bool own)
 	}
 	s[0].sum += ring_reset_all(vm);
 	ksft_print_msg("%u entries\n", collected);
-	check(collected > 2000 && s[0].sum + s[1].sum == collected && !s[0].failed &&
+	check(s[0].sum + s[1].sum == collected && !s[0].failed &&
 	      !s[1].failed, own ? "two rings are reset by two threads, each entry once" :
 	      "two threads reset the same rings, each entry once");
 	for (i = 0; i < 2; i++)
