@@ -16,7 +16,7 @@ KVM_VERSION_1 ?= oldest
 KVM_VERSION_2 ?= newest
 
 .PHONY: all help modules once kvm-core dirty-ring vfio-keepalive poster iommu-digest mdev-null instances instance \
-	tools kselftest check check-debug mutation demo bench lint clean install prepare
+	tools kselftest check check-debug mutation demo bench lint members clean install prepare
 
 all: modules tools
 
@@ -33,6 +33,7 @@ help:
 #: make mutation   take ownerships away from kvm-core, and see that tests fail
 #: make demo       two KVMs on one emulated host, a guest is moved from one to the other
 #: make bench      measure, and write Documentation/performance.rst
+#: make members    compare kvm-n/members.tsv with the structures of the instances
 #: make lint       checkpatch, sparse, W=1, coccicheck, shellcheck
 #: make kselftest  build the kernel's own KVM selftests
 #: make install    install modules, udev rule and kvmctl (DESTDIR=)
@@ -112,6 +113,9 @@ bench: modules tools test-modules
 
 lint: modules
 	@scripts/lint -o $(O) -k $(KDIR)
+
+members: instances
+	@scripts/members -o $(O)
 
 install:
 	@scripts/install -o $(O) $(if $(DESTDIR),-d $(DESTDIR))
