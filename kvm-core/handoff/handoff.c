@@ -82,10 +82,12 @@ static void stage_begin(struct core_move *mv, enum kvm_core_stage stage)
 static int stage_end(struct core_move *mv, int r)
 {
 	enum kvm_core_stage stage = mv->args->stage;
+	ktime_t held;
 	u64 ns;
 
 	if (!r) {
-		r = core_inject(stage);
+		r = core_inject(stage, &held);
+		mv->stopped = ktime_add(mv->stopped, held);
 		if (r)
 			core_move_fail(mv, r, "asked for in debugfs");
 	}

@@ -181,6 +181,6 @@ void core_pi_commit(struct core_move *mv);
 void core_pi_retire(struct core_move *mv);
 
 /* inject.c */
-int core_inject(enum kvm_core_stage stage);
+int core_inject(enum kvm_core_stage stage, ktime_t *held);
 
 #endif
