@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <linux/kvm_core.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,6 +30,8 @@ static const char usage[] =
 "  -S, --split          split irqchip: only the LAPICs are in the kernel\n"
 "  -P, --no-populate    do not map memory ahead\n"
 "  -F, --fail           before each move, one that fails, at each stage in turn\n"
+"  -H, --held COMMAND   while a VM stands still between the two, in stage move, give\n"
+"                       COMMAND FROM TO to the shell; it fails the guest\n"
 "  -d, --deadline US    longest stop (5000000)\n"
 "  -v, --verbose        a line for each move: ns of each stage and of the stop\n"
 "  -w, --wait SECONDS   patience without any progress (120)\n"
@@ -44,6 +47,7 @@ struct options {
 	unsigned int	flags;
 	bool		verbose;
 	bool		fail;
+	const char	*held;
 };
 
 struct sums {
@@ -75,8 +79,85 @@ static void show(const struct kvm_core_move *mv, const char *to)
 		       mv->downtime_ns);
 }
 
+static bool debugfs_write(const char *stage, const char *file, unsigned int value)
+{
+	char path[96];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/sys/kernel/debug/kvm_core/inject/%s/%s", stage,
+		 file);
+	f = fopen(path, "w");
+	if (!f)
+		return false;
+	fprintf(f, "%u", value);
+	return !fclose(f);
+}
+
+static unsigned int debugfs_read(const char *stage, const char *file)
+{
+	unsigned int value = 0;
+	char path[96];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/sys/kernel/debug/kvm_core/inject/%s/%s", stage,
+		 file);
+	f = fopen(path, "r");
+	if (f && fscanf(f, "%u", &value) != 1)
+		value = 0;
+	if (f)
+		fclose(f);
+	return value;
+}
+
+struct mover {
+	struct vm		*vm;
+	struct kvm_core_move	*mv;
+	int			ret, error, done;
+};
+
+static void *move_thread(void *arg)
+{
+	struct mover *m = arg;
+
+	m->ret = ioctl(m->vm->fd, KVM_CORE_VM_MOVE, m->mv);
+	m->error = errno;
+	VMM_STORE(m->done, 1);
+	return NULL;
+}
+
+/* As the ioctl, with a command at the end of stage move. */
+static int move_held(const struct options *o, struct watch *w, struct vm *vm,
+		     struct kvm_core_move *mv, const char *from)
+{
+	struct mover m = { .vm = vm, .mv = mv };
+	char command[256];
+	pthread_t thread;
+	int status = 0;
+
+	if (!debugfs_write("move", "hold", 1) ||
+	    pthread_create(&thread, NULL, move_thread, &m)) {
+		snprintf(mv->reason, sizeof(mv->reason), "no handoff can be held");
+		return -1;
+	}
+	while (!VMM_LOAD(m.done) && !debugfs_read("move", "held"))
+		usleep(1000);
+	if (!VMM_LOAD(m.done)) {
+		snprintf(command, sizeof(command), "%s %s %s", o->held, from,
+			 mv->instance);
+		fflush(NULL);
+		status = system(command);
+	}
+	debugfs_write("move", "hold", 0);
+	pthread_join(thread, NULL);
+	if (status)
+		snprintf(w->why, sizeof(w->why), "%s", command);
+	errno = m.error;
+	return m.ret;
+}
+
 static enum watch_result move_to(const struct options *o, struct watch *w,
-				 struct vm *vm, const char *to, struct sums *sums)
+				 struct vm *vm, const char *from, const char *to,
+				 struct sums *sums)
 {
 	struct kvm_core_move mv = {
 		.deadline_us = o->deadline,
@@ -86,11 +167,15 @@ static enum watch_result move_to(const struct options *o, struct watch *w,
 	struct guest_shared *sh = vm_shared(vm->mem);
 
 	snprintf(mv.instance, sizeof(mv.instance), "%s", to);
-	if (ioctl(vm->fd, KVM_CORE_VM_MOVE, &mv)) {
+	w->why[0] = '\0';
+	if (o->held ? move_held(o, w, vm, &mv, from) :
+		      ioctl(vm->fd, KVM_CORE_VM_MOVE, &mv)) {
 		snprintf(w->why, sizeof(w->why), "move to %s: stage %u: %.128s (%s)",
 			 to, mv.stage, mv.reason, strerror(errno));
 		return WATCH_FAIL;
 	}
+	if (w->why[0])
+		return WATCH_FAIL;
 	if (o->verbose)
 		show(&mv, to);
 	VMM_STORE(sh->passes, sh->passes + 1);
@@ -104,16 +189,7 @@ static enum watch_result move_to(const struct options *o, struct watch *w,
 
 static bool fail_stage(unsigned int stage, unsigned int error)
 {
-	char path[96];
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/sys/kernel/debug/kvm_core/inject/%s/error",
-		 stages[stage]);
-	f = fopen(path, "w");
-	if (!f)
-		return false;
-	fprintf(f, "%u", error);
-	return !fclose(f);
+	return debugfs_write(stages[stage], "error", error);
 }
 
 /* The VM stays where it is, and the reason names the stage. */
@@ -167,7 +243,8 @@ static enum watch_result run(const struct options *o, struct watch *w,
 		/* Any phase of a guest's loop may meet the move. */
 		usleep(random() % 3000);
 		if (r == WATCH_OK)
-			r = move_to(o, w, vm, o->name[(i + 1) % 2], sums);
+			r = move_to(o, w, vm, o->name[i % 2],
+				    o->name[(i + 1) % 2], sums);
 	}
 	if (r == WATCH_OK)
 		r = watch_steps(w, o->steps);
@@ -228,7 +305,8 @@ int main(int argc, char **argv)
 		{ "cpus", 1, NULL, 'c' }, { "memory", 1, NULL, 'm' },
 		{ "steps", 1, NULL, 's' }, { "split", 0, NULL, 'S' },
 		{ "no-populate", 0, NULL, 'P' }, { "deadline", 1, NULL, 'd' },
-		{ "fail", 0, NULL, 'F' }, { "wait", 1, NULL, 'w' },
+		{ "fail", 0, NULL, 'F' }, { "held", 1, NULL, 'H' },
+		{ "wait", 1, NULL, 'w' },
 		{ "verbose", 0, NULL, 'v' }, { "help", 0, NULL, 'h' }, { 0 }
 	};
 	struct options o = {
@@ -243,7 +321,7 @@ int main(int argc, char **argv)
 	unsigned int i;
 	int c, n;
 
-	while ((c = getopt_long(argc, argv, "a:b:n:g:c:m:s:d:w:FSPvh", longs,
+	while ((c = getopt_long(argc, argv, "a:b:n:g:c:m:s:d:w:H:FSPvh", longs,
 				NULL)) != -1) {
 		switch (c) {
 		case 'a':
@@ -277,6 +355,9 @@ int main(int argc, char **argv)
 			break;
 		case 'F':
 			o.fail = true;
+			break;
+		case 'H':
+			o.held = optarg;
 			break;
 		case 'v':
 			o.verbose = true;
