@@ -15,22 +15,24 @@
 #include "core.h"
 #include "file.h"
 
-/**
- * core_call_entry - an ioctl as it was recorded, or is about to be
- * @mark: of the current task, set
- * @file: the object; its gate is held, or nobody else can reach it
- * @e: the ioctl
- *
- * Context: process; sleeps. When @e is in a record, the lock of that is held.
- * Return: what the ioctl returns.
- */
-long core_call_entry(struct core_mark *mark, struct file *file,
-		     struct core_entry *e)
+static long call_inner(struct core_mark *mark, struct file *file, struct core_entry *e)
 {
 	const void *arg = e->len ? e->data : (const void *)e->arg;
+	long r;
+
+	mark->arg[0] = (struct core_range) { e->data, e->len };
+	r = core_file_of(file)->inner->unlocked_ioctl(file, e->cmd, (unsigned long)arg);
+	mark->arg[0] = (struct core_range) { NULL, 0 };
+	return r;
+}
+
+/* Of eventfds the record has contexts; the one of an irqfd as long as it is open. */
+static noinline long call_with_eventfds(struct core_mark *mark, struct file *file,
+					struct core_entry *e)
+{
 	struct file stand_in[ARRAY_SIZE(e->file)];
 	struct file *eventfd = NULL;
-	long r;
+	long r = 0;
 	int i;
 
 	for (i = 0; i < ARRAY_SIZE(e->file); i++) {
@@ -44,17 +46,35 @@ long core_call_entry(struct core_mark *mark, struct file *file,
 		eventfd = core_eventfd_get(e->efd);
 		mark->file[0] = eventfd;
 	}
-	mark->arg[0] = (struct core_range) { e->data, e->len };
 	/* Closed this moment: the irqfd is gone. */
-	if (e->efd && !mark->file[0])
-		r = 0;
-	else
-		r = core_file_of(file)->inner->unlocked_ioctl(file, e->cmd,
-							      (unsigned long)arg);
-	memset(mark->arg, 0, sizeof(mark->arg));
+	if (!e->efd || mark->file[0])
+		r = call_inner(mark, file, e);
 	memset(mark->file, 0, sizeof(mark->file));
 	if (eventfd)
 		fput(eventfd);
+	return r;
+}
+
+/**
+ * core_call_entry - an ioctl as it was recorded, or is about to be
+ * @mark: of the current task, set
+ * @file: the object; its gate is held, or nobody else can reach it
+ * @e: the ioctl
+ *
+ * Context: process; sleeps. When @e is in a record, the lock of that is held.
+ * Return: what the ioctl returns.
+ */
+long core_call_entry(struct core_mark *mark, struct file *file,
+		     struct core_entry *e)
+{
+	long r;
+
+	if (e->ctx[0] || e->ctx[1])
+		return call_with_eventfds(mark, file, e);
+	mark->file[0] = e->file[0];
+	mark->file[1] = e->file[1];
+	r = call_inner(mark, file, e);
+	memset(mark->file, 0, sizeof(mark->file));
 	return r;
 }
 
