@@ -257,10 +257,7 @@ static int read_vcpu(struct core_move *mv, struct core_file *cf,
 	return r;
 }
 
-/*
- * KVM takes the RIP behind a software interrupt that is on its way into the guest's guest
- * from the registers, and VMXON together with SMM only from a vCPU that is in SMM.
- */
+/* KVM takes VMXON together with SMM only from a vCPU that is in SMM. */
 static int write_nested(struct core_move *mv, struct core_file *cf,
 			struct core_vcpu_state *st)
 {
@@ -268,10 +265,9 @@ static int write_nested(struct core_move *mv, struct core_file *cf,
 		.flags = KVM_VCPUEVENT_VALID_SMM,
 		.smi = st->events.smi,
 	};
-	int r;
+	int r = 0;
 
-	r = set(mv, cf, KVM_SET_REGS, &st->regs, "REGS");
-	if (!r && st->events.smi.smm)
+	if (st->events.smi.smm)
 		r = set(mv, cf, KVM_SET_VCPU_EVENTS, &smm, "VCPU_EVENTS");
 	if (!r)
 		r = set(mv, cf, KVM_SET_NESTED_STATE, st->nested, "NESTED_STATE");
