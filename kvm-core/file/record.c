@@ -4,6 +4,9 @@
  *
  * An ioctl is one of: configuration, kept here; state, which KVM_GET_* tells;
  * or unknown, and then the VM cannot be handed over, and says which it was.
+ *
+ * Over 700 lines, since for each ioctl one has to see together how its argument is
+ * copied, what it replaces, and what it ends.
  */
 #define pr_fmt(fmt) "kvm-core: " fmt
 
