@@ -100,7 +100,7 @@ check: modules tools test-modules kselftest
 	@selftests/run-tests $(T)
 
 check-debug:
-	@selftests/run-tests debug-move debug-vfio-keepalive
+	@selftests/run-tests debug-move debug-vfio-keepalive debug-hostile
 
 mutation: modules tools test-modules
 	@selftests/mutate -k $(KDIR)
