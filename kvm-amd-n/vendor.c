@@ -11,6 +11,7 @@
 #include <asm/vmx.h>
 
 #include "irq.h"
+#include "mmu.h"
 #include "x86.h"
 #include "svm/svm.h"
 #include "relay.h"
@@ -45,6 +46,32 @@ void kvm_relay_check_entry(struct kvm_vcpu *vcpu)
 	kvm_core_check_tsc_offset(&kvm_relay_instance,
 				  svm->vmcb->control.tsc_offset,
 				  vcpu->arch.tsc_offset);
+}
+
+/**
+ * kvm_relay_shut_down - INIT of a vCPU whose guest has shut down
+ * @vcpu: with an empty VMCB
+ *
+ * kvm_vcpu_reset() warns of a vCPU that is in SMM, which only some releases of KVM take
+ * out of it before. It leaves the VMCB without the guest's TSC offset: a vCPU that goes
+ * on without being told the time would have the host's.
+ *
+ * Context: process context, may sleep; the vCPU is loaded.
+ */
+void kvm_relay_shut_down(struct kvm_vcpu *vcpu)
+{
+	struct vcpu_svm *svm = to_svm(vcpu);
+	const bool smm = is_smm(vcpu);
+
+	/* The others go with the reset, which does not look at the MMU's role. */
+	vcpu->arch.hflags &= ~HF_SMM_MASK;
+	kvm_vcpu_reset(vcpu, true);
+	if (smm)
+		kvm_mmu_reset_context(vcpu);
+	/* It has left guest mode. */
+	vcpu->arch.tsc_offset = vcpu->arch.l1_tsc_offset;
+	svm->vmcb->control.tsc_offset = vcpu->arch.tsc_offset;
+	vmcb_mark_dirty(svm->vmcb, VMCB_INTERCEPTS);
 }
 
 /* Where svm_get_lbr_msr() looks. */

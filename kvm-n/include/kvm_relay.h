@@ -57,6 +57,9 @@ long kvm_relay_dirty_ring_ioctl(struct kvm_vcpu *vcpu, unsigned int cmd,
 unsigned int kvm_relay_pml_entries(struct kvm_vcpu *vcpu);
 #define kvm_relay_is_dirty_ring(cmd) (((cmd) & 0xf0) == 0xf0)
 
+/* Row shutdown; vendor.c of SVM. */
+void kvm_relay_shut_down(struct kvm_vcpu *vcpu);
+
 /* Rows of kind "name" in transforms.tsv. */
 #define current_vmcs		kvm_core_current_vmcs
 #define current_tsc_ratio	kvm_core_tsc_ratio

@@ -514,6 +514,45 @@ static void test_ioctl_name(void)
 	end(&m, "an ioctl that cannot be moved has a name");
 }
 
+/*
+ * On SVM a shutdown is an INIT: not in SMM, and of what the vCPU keeps through an INIT the
+ * host's side keeps too. kvm-core's entry check looks at that.
+ */
+static void test_shut_down(void)
+{
+	struct kvm_vcpu_events events = {
+		.flags = KVM_VCPUEVENT_VALID_SMM, .smi = { .smm = 1 },
+	};
+	__u8 code[1 + sizeof(code_out)] = { 0xcc };	/* int3 */
+	struct kvm_sregs s;
+	struct mini m;
+	int i;
+
+	memcpy(code + 1, code_out, sizeof(code_out));
+	mini_begin(&m);
+	mini_boot(&m, code, sizeof(code));
+	mini_slot(&m, 1 << 16, 0, 0, MINI_MEM, m.mem);
+	for (i = 0; i < 2; i++) {
+		mini_ioctl(&m, m.vcpu[0], KVM_GET_SREGS, &s, "KVM_GET_SREGS");
+		s.idt.limit = 0;
+		mini_ioctl(&m, m.vcpu[0], KVM_SET_SREGS, &s, "KVM_SET_SREGS");
+		mini_ioctl(&m, m.vcpu[0], KVM_SET_VCPU_EVENTS, &events, "KVM_SET_VCPU_EVENTS");
+		mini_run(&m, 0, KVM_EXIT_SHUTDOWN, "a triple fault in SMM");
+		if (i)
+			mini_move(&m, 1);
+		mini_ioctl(&m, m.vcpu[0], KVM_GET_SREGS, &s, "KVM_GET_SREGS");
+		s.idt.limit = 0xffff;
+		mini_ioctl(&m, m.vcpu[0], KVM_SET_SREGS, &s, "KVM_SET_SREGS");
+		mini_entry(&m, 0);
+		*(m.mem + MINI_CODE) = 0x90;
+		mini_run(&m, 0, KVM_EXIT_IO, "run after a shutdown");
+		mini_complete(&m, 0);
+		*(m.mem + MINI_CODE) = 0xcc;
+		mini_entry(&m, 0);
+	}
+	end(&m, "a shutdown in SMM");
+}
+
 static void on_alarm(int sig)
 {
 	(void)sig;
@@ -523,6 +562,7 @@ static void (* const tests[])(void) = {
 	test_msrs, test_clock_stopped, test_step, test_kicked, test_hv_reset,
 	test_hv_crash, test_exits, test_x2apic, test_quirks, test_initially_set,
 	test_nmis, test_edge, test_cap_name, test_ioctl_name,
+	test_shut_down,
 };
 
 int main(int argc, char **argv)
