@@ -242,10 +242,11 @@ host_tsc_khz()
 	cat "$out"
 )
 
-# host_qemu: print the directory of the outer QEMU.
+# host_qemu: print the directory of the outer QEMU. 10.0.2 of bookworm-backports ends with
+# SIGSEGV when a guest has an instruction that moves to a segment register 6 or 7.
 host_qemu()
 {
-	relay_root qemu-host bookworm-backports qemu-system-x86
+	relay_root qemu-host-trixie trixie qemu-system-x86
 }
 
 # host_sqfs OUT DIR: squash DIR into OUT.

@@ -48,7 +48,8 @@ static const char usage[] =
 #define CTRL_EXT_IAME	0x08000000
 #define STATUS_LINK	0x00000002
 /* On, and takes broadcasts */
-#define RCTL_RUN	0x00008002
+/* Enabled, with broadcasts, without the CRC: QEMU may give that a descriptor of its own. */
+#define RCTL_RUN	0x04008002
 #define CAUSE_RX	0x00100000
 #define CAUSE_TX	0x00400000
 #define CAUSE_OTHER	0x01000000
