@@ -28,8 +28,8 @@ help:
 #: make instance VENDOR=intel|amd N=1..99 [KVM_VERSION=6.1.176-1 | KVM_SRC=TREE]
 #:                 build one instance
 #: make check [T=NAME]   build and run all tests, or one
-#: make check-debug   handoffs and sessions on a kernel with KASAN, lockdep, kmemleak, which it
-#:                 builds first
+#: make check-debug   handoffs, sessions and hostile VMMs on kernels that find mistakes (KASAN,
+#:                 lockdep, kmemleak) and data races (KCSAN), which it builds first
 #: make mutation   take ownerships away from kvm-core, and see that tests fail
 #: make demo       two KVMs on one emulated host, a guest is moved from one to the other
 #: make bench      measure, and write Documentation/performance.rst
@@ -100,7 +100,7 @@ check: modules tools test-modules kselftest
 	@selftests/run-tests $(T)
 
 check-debug:
-	@selftests/run-tests debug-move debug-vfio-keepalive debug-hostile
+	@selftests/run-tests debug-move debug-vfio-keepalive debug-hostile debug-race
 
 mutation: modules tools test-modules
 	@selftests/mutate -k $(KDIR)

@@ -21,14 +21,14 @@ host_digest()
 }
 
 # host_kernel KVER: print a directory with vmlinux, vmlinuz and lib/modules of KVER;
-# without vmlinux when it is host_debug_kver's.
+# without vmlinux when it is one of host_debug_kver's.
 host_kernel()
 (
 	set -eu
 	local kver=$1 out=$RELAY_CACHE/kernel/$1 tmp deb f sects off len
 
-	if [[ $kver = *$HOST_DEBUG ]]; then
-		host_debug
+	if [[ $kver = *"$HOST_DEBUG"* ]]; then
+		host_debug "${kver##*"$HOST_DEBUG"}"
 		exit
 	fi
 	if [ -e "$out/vmlinux" ]; then
@@ -65,24 +65,25 @@ host_kernel()
 	echo "$out"
 )
 
-# The end of the debug kernel's release; debug.config has it too.
-HOST_DEBUG=-relay-debug
+# How the release of a debug kernel ends, before its kind; debug-KIND.config has it too.
+HOST_DEBUG=-relay-
 
-# host_debug_version: print the release of linux-source that the debug kernel is of.
+# host_debug_version: print the release of linux-source that the debug kernels are of.
 host_debug_version()
 {
 	"$HOST_DIR/../../scripts/kvm-source" -l | tail -n 1
 }
 
-# host_debug: print the directory of the debug kernel, which has source/, build/
-# (KDIR for modules), vmlinuz and lib/modules.
+# host_debug KIND: print the directory of the debug kernel that is of KIND, kasan or kcsan;
+# it has build/ (KDIR for modules), vmlinuz and lib/modules.
 host_debug()
 (
 	set -eu
-	local version out deb log
+	local kind=$1 version out src deb log
 
 	version=$(host_debug_version)
-	out=$RELAY_CACHE/debug/$version-$(grep '^CONFIG_' "$HOST_DIR/debug.config" | host_digest -)
+	out=$RELAY_CACHE/debug/$version-$kind-$(cat "$HOST_DIR"/debug{,-"$kind"}.config |
+		grep '^CONFIG_' | host_digest -)
 	if [ -e "$out/vmlinuz" ]; then
 		echo "$out"
 		exit 0
@@ -96,21 +97,27 @@ host_debug()
 	# Unpacks less than a kernel needs, but fetches the package.
 	"$HOST_DIR/../../scripts/kvm-source" "$version" >/dev/null
 	deb=$RELAY_CACHE/dl/linux-source-6.1_${version}_all.deb
-	mkdir -p "$RELAY_CACHE/debug"
-	log=$RELAY_CACHE/debug/log
+	src=$RELAY_CACHE/debug/source-$version
+	log=$RELAY_CACHE/debug/log-$kind
+	relay_say "making the debug kernel ($kind): 10 minutes to an hour, 4 GB (log: $log)"
+	if ! [ -e "$src/.complete" ]; then
+		rm -rf "$src"
+		mkdir -p "$src"
+		dpkg-deb --fsys-tarfile "$deb" | tar -xO ./usr/src/linux-source-6.1.tar.xz |
+			tar -xJ -C "$src" --strip-components=1 --no-same-owner
+		: >"$src/.complete"
+	fi
 	# The kernel's makefiles remember where they were run, so this is no
 	# temporary name: complete is what has vmlinuz.
 	rm -rf "$out"
-	mkdir -p "$out/source" "$out/build"
-	relay_say "making the debug kernel: 10 minutes to an hour, 4 GB (log: $log)"
-	dpkg-deb --fsys-tarfile "$deb" | tar -xO ./usr/src/linux-source-6.1.tar.xz |
-		tar -xJ -C "$out/source" --strip-components=1 --no-same-owner
+	mkdir -p "$out/build"
 	if ! {
-		make -C "$out/source" O="$out/build" ARCH=x86_64 tinyconfig &&
-		"$out/source/scripts/kconfig/merge_config.sh" -m -O "$out/build" \
-			"$out/build/.config" "$HOST_DIR/debug.config" &&
+		make -C "$src" O="$out/build" ARCH=x86_64 tinyconfig &&
+		"$src/scripts/kconfig/merge_config.sh" -m -O "$out/build" \
+			"$out/build/.config" "$HOST_DIR/debug.config" \
+			"$HOST_DIR/debug-$kind.config" &&
 		make -C "$out/build" olddefconfig &&
-		host_debug_config "$out/build/.config" &&
+		host_debug_config "$out/build/.config" "$kind" &&
 		nice -n 5 make -C "$out/build" -j"$(nproc)" bzImage modules &&
 		make -C "$out/build" INSTALL_MOD_PATH="$out" modules_install
 	} >"$log" 2>&1; then
@@ -119,12 +126,14 @@ host_debug()
 		exit 203
 	fi
 	ln "$out/build/arch/x86/boot/bzImage" "$out/vmlinuz"
-	find "$RELAY_CACHE/debug" -mindepth 1 -maxdepth 1 -type d ! -path "$out" \
-		-mtime +2 -exec rm -rf {} +
+	find "$RELAY_CACHE/debug" -mindepth 1 -maxdepth 1 -type d -name "*-$kind-*" \
+		! -path "$out" -mtime +2 -exec rm -rf {} +
+	find "$RELAY_CACHE/debug" -mindepth 1 -maxdepth 1 -type d -name 'source-*' \
+		! -path "$src" -mtime +2 -exec rm -rf {} +
 	echo "$out"
 )
 
-# host_debug_config FILE: does the configuration have all that debug.config wants?
+# host_debug_config FILE KIND: does the configuration have all that KIND wants?
 host_debug_config()
 {
 	local line bad=0
@@ -137,15 +146,15 @@ host_debug_config()
 		esac
 		echo "missing: $line"
 		bad=1
-	done <"$HOST_DIR/debug.config"
+	done < <(cat "$HOST_DIR"/debug{,-"$2"}.config)
 	return $bad
 }
 
-# host_debug_kver: print the release of the debug kernel, which is built by now.
+# host_debug_kver KIND: print the release of that debug kernel, which is built by now.
 host_debug_kver()
 (
 	set -eu
-	cat "$(host_debug)/build/include/config/kernel.release"
+	cat "$(host_debug "$1")/build/include/config/kernel.release"
 )
 
 # host_base KVER: print the base initramfs for the kernel KVER.
@@ -158,7 +167,7 @@ host_base()
 	kernel=$(host_kernel "$kver")
 	out=$RELAY_CACHE/host/base-${kernel##*/}-$(host_digest /bin/busybox "$HOST_DIR/lib.sh" \
 		"$HOST_DIR/init" "$HOST_DIR/relay-load" "$HOST_DIR/qemu-in-host" \
-		"$HOST_DIR/debug.config").cpio
+		"$HOST_DIR"/debug*.config).cpio
 	if [ -e "$out" ]; then
 		echo "$out"
 		exit 0
