@@ -66,7 +66,7 @@ static int no_target(struct kvm_core_move *args)
 	return -ENODEV;
 }
 
-static int move_to(struct core_vm *vm, struct kvm_core_move *args)
+static int move_to(struct core_vm *vm, struct kvm_core_move *args, bool own)
 {
 	struct core_instance *to;
 	int r;
@@ -75,7 +75,7 @@ static int move_to(struct core_vm *vm, struct kvm_core_move *args)
 	if (!to)
 		return no_target(args);
 	args->vm = vm->id;
-	r = core_move(vm, to, args);
+	r = core_move(vm, to, args, own);
 	core_put(to);
 	return r;
 }
@@ -115,7 +115,7 @@ static int do_one(struct kvm_core_move *args)
 	vm = args->vm ? core_vm_get(args->vm) : vm_of_fd(args->fd);
 	if (!vm)
 		return fail(args, -ENOENT, "no such VM");
-	r = move_to(vm, args);
+	r = move_to(vm, args, false);
 	log_failure(vm, args);
 	core_vm_put(vm);
 	return r;
@@ -155,7 +155,7 @@ static int do_all(struct kvm_core_move_all *all, const struct kvm_core_move *wan
 			continue;
 		all->move = *want;
 		all->move.vm = id;
-		r = core_move(vm, to, &all->move);
+		r = core_move(vm, to, &all->move, false);
 		log_failure(vm, &all->move);
 		core_vm_put(vm);
 		if (!r) {
@@ -352,7 +352,7 @@ long core_control_move_self(struct core_vm *vm,
 		return -ENOMEM;
 	r = copy_args(args, arg);
 	if (!r) {
-		r = move_to(vm, args);
+		r = move_to(vm, args, true);
 		if (copy_to_user(arg, args, sizeof(*args)))
 			r = -EFAULT;
 	}

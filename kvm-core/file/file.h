@@ -159,6 +159,8 @@ struct core_vcpu {
  * @gate:	core_file.gate of its files; a handoff, which then has the vCPUs' gates,
  *		only tries to take it
  * @moving:	taken by the handoff that has the VM
+ * @own:	the VM's VMM asked for that; under @moving
+ * @operators:	operators that wait for @moving
  * @move:	that handoff, for the VM's vCPUs; NULL otherwise
  * @wait:	the handoff waits for vCPUs here, and parked vCPUs for the handoff
  * @moves:	handoffs that were committed
@@ -183,6 +185,8 @@ struct core_vm {
 	struct mm_struct *mm;
 	struct rw_semaphore gate;
 	struct mutex moving;		/* see above */
+	bool own;
+	atomic_t operators;
 	struct core_move *move;
 	wait_queue_head_t wait;
 	unsigned long moves;

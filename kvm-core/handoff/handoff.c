@@ -11,6 +11,7 @@
  */
 #define pr_fmt(fmt) "kvm-core: " fmt
 
+#include <linux/delay.h>
 #include <linux/kthread.h>
 #include <linux/kvm.h>
 #include <linux/module.h>
@@ -97,6 +98,12 @@ static int stage_end(struct core_move *mv, int r)
 	return r;
 }
 
+/* One that the VMM asked for has no time left when the operator comes. */
+static bool gives_way(const struct core_move *mv)
+{
+	return mv->own && atomic_read(&mv->vm->operators);
+}
+
 /**
  * core_move_late - has the VM been stopped for longer than it may
  * @mv: the handoff, after core_vcpu_stop()
@@ -105,7 +112,8 @@ static int stage_end(struct core_move *mv, int r)
  */
 bool core_move_late(const struct core_move *mv)
 {
-	return ktime_us_delta(ktime_get(), mv->stopped) > mv->args->deadline_us;
+	return gives_way(mv) ||
+	       ktime_us_delta(ktime_get(), mv->stopped) > mv->args->deadline_us;
 }
 
 /**
@@ -116,7 +124,8 @@ bool core_move_late(const struct core_move *mv)
  */
 bool core_move_timed_out(const struct core_move *mv)
 {
-	return ktime_ms_delta(ktime_get(), mv->began) > mv->args->timeout_ms;
+	return gives_way(mv) ||
+	       ktime_ms_delta(ktime_get(), mv->began) > mv->args->timeout_ms;
 }
 
 /* The VM stands still; with an error, the source has all that it had. */
@@ -284,11 +293,31 @@ static int run_in_thread(struct core_move *mv)
 	return mv->error;
 }
 
+/*
+ * An operator does not wait for another one, but for the end of a handoff that the VMM
+ * asked for: that could follow one by the next, each as long as it likes.
+ */
+static bool take_moving(struct core_move *mv)
+{
+	struct core_vm *vm = mv->vm;
+	bool taken;
+
+	if (mv->own)
+		return !atomic_read(&vm->operators) && mutex_trylock(&vm->moving);
+	atomic_inc(&vm->operators);
+	while (!(taken = mutex_trylock(&vm->moving)) && READ_ONCE(vm->own) &&
+	       !core_move_timed_out(mv))
+		usleep_range(1000, 5000);
+	atomic_dec(&vm->operators);
+	return taken;
+}
+
 /**
  * core_move - hand a VM over to another instance
  * @vm: the VM, with a reference
  * @to: the instance, pinned by the caller
  * @args: what is wanted; filled in with the result
+ * @own: its VMM asks, and gives way to the operator
  *
  * Context: process; sleeps for as long as @args allows, a signal does not end
  * it.
@@ -297,7 +326,7 @@ static int run_in_thread(struct core_move *mv)
  * is where it was.
  */
 int core_move(struct core_vm *vm, struct core_instance *to,
-	      struct kvm_core_move *args)
+	      struct kvm_core_move *args, bool own)
 {
 	struct core_move *mv;
 	int r;
@@ -308,6 +337,7 @@ int core_move(struct core_vm *vm, struct core_instance *to,
 	mv->vm = vm;
 	mv->to = to;
 	mv->args = args;
+	mv->own = own;
 	mv->began = ktime_get();
 	INIT_LIST_HEAD(&mv->pairs);
 	init_completion(&mv->done);
@@ -316,10 +346,11 @@ int core_move(struct core_vm *vm, struct core_instance *to,
 	args->timeout_ms = args->timeout_ms ?: TIMEOUT_MS;
 	args->pid = pid_vnr(vm->pid);
 
-	if (!mutex_trylock(&vm->moving)) {
+	if (!take_moving(mv)) {
 		r = core_move_fail(mv, -EBUSY, "it is being moved already");
 		goto out;
 	}
+	WRITE_ONCE(vm->own, own);
 	/* Only a handoff changes it. */
 	mv->from = core_vm_pin(vm);
 	if (mv->from)
@@ -335,6 +366,10 @@ int core_move(struct core_vm *vm, struct core_instance *to,
 		r = run_in_thread(mv);
 	if (mv->from)
 		core_put(mv->from);
+	if (r == -ETIMEDOUT && own && atomic_read(&vm->operators)) {
+		r = -EBUSY;
+		strscpy(args->reason, "the operator moves it", sizeof(args->reason));
+	}
 	mutex_unlock(&vm->moving);
 out:
 	args->error = -r;

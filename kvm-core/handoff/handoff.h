@@ -18,7 +18,7 @@ struct file;
 
 /* handoff.c */
 int core_move(struct core_vm *vm, struct core_instance *to,
-	      struct kvm_core_move *args);
+	      struct kvm_core_move *args, bool own);
 const char *core_stage_name(enum kvm_core_stage stage);
 
 /* stop.c */

@@ -47,6 +47,7 @@ struct core_charge {
  * @vm:		of which VM; this has its core_vm.moving
  * @from:	the instance that the VM is on, pinned
  * @to:		the instance that it goes to, pinned by the caller
+ * @own:	the VM's VMM asked
  * @args:	what was asked for, and the result; @args->reason under @lock
  * @pairs:	all of the VM's descriptors, the VM's own first, then vCPUs in the
  *		order of their creation
@@ -74,6 +75,7 @@ struct core_move {
 	struct core_vm *vm;
 	struct core_instance *from;
 	struct core_instance *to;
+	bool own;
 	struct kvm_core_move *args;
 	struct list_head pairs;
 	struct file *vm_file;

@@ -14,6 +14,7 @@
 #include <unistd.h>
 #include <dirent.h>
 #include <kselftest.h>
+#include "mini.h"
 #include "vmm.h"
 
 static const char usage[] =
@@ -338,34 +339,43 @@ static void test_log(void)
 	ksft_test_result(ok, "a VMM whose moves fail does not fill the log\n");
 }
 
-/* The handoff's thread, while the move goes on; its cgroup in the unified hierarchy. */
-static bool mover_is_in(struct trial *t, const char *name, const char *cgroup)
+/* The handoff's thread, or 0. */
+static int mover(unsigned int vm)
 {
-	char path[300];
+	DIR *proc = opendir("/proc");
 	struct dirent *de;
+	char path[300], name[32];
+	int pid = 0;
+
+	snprintf(name, sizeof(name), "kvm-move/%u", vm);
+	while (proc && !pid && (de = readdir(proc))) {
+		if (*de->d_name < '0' || *de->d_name > '9')
+			continue;
+		snprintf(path, sizeof(path), "/proc/%s/comm", de->d_name);
+		if (!strcmp(read_file(path), name))
+			pid = atoi(de->d_name);
+	}
+	if (proc)
+		closedir(proc);
+	return pid;
+}
+
+/* While the move goes on; its cgroup in the unified hierarchy. */
+static bool mover_is_in(struct trial *t, unsigned int vm, const char *cgroup)
+{
+	char line[300];
 	bool is = false;
-	DIR *proc;
 	FILE *f;
 
 	while (!is && VMM_LOAD(t->moving)) {
-		proc = opendir("/proc");
-		while (proc && !is && (de = readdir(proc))) {
-			if (*de->d_name < '0' || *de->d_name > '9')
-				continue;
-			snprintf(path, sizeof(path), "/proc/%s/comm", de->d_name);
-			if (strcmp(read_file(path), name))
-				continue;
-			snprintf(path, sizeof(path), "/proc/%s/cgroup", de->d_name);
-			f = fopen(path, "re");
-			while (f && fgets(path, sizeof(path), f)) {
-				path[strcspn(path, "\n")] = '\0';
-				is |= !strcmp(path, cgroup);
-			}
-			if (f)
-				fclose(f);
+		snprintf(line, sizeof(line), "/proc/%d/cgroup", mover(vm));
+		f = fopen(line, "re");
+		while (f && fgets(line, sizeof(line), f)) {
+			line[strcspn(line, "\n")] = '\0';
+			is |= !strcmp(line, cgroup);
 		}
-		if (proc)
-			closedir(proc);
+		if (f)
+			fclose(f);
 	}
 	return is;
 }
@@ -373,11 +383,11 @@ static bool mover_is_in(struct trial *t, const char *name, const char *cgroup)
 static void test_cgroup(void)
 {
 	struct trial *t = trial_run("spin");
-	char pid[16], name[32];
+	const unsigned int vm = vm_number(t);
+	char pid[16];
 	bool ok;
 	int i;
 
-	snprintf(name, sizeof(name), "kvm-move/%u", vm_number(t));
 	snprintf(pid, sizeof(pid), "%d", getpid());
 	mkdir(CGROUP, 0755);
 	if (mount("cgroup", CGROUP, "cgroup2", 0, NULL) && errno != EBUSY)
@@ -386,8 +396,8 @@ static void test_cgroup(void)
 	ok = write_file(CGROUP "/operator/cgroup.procs", pid);
 	stall("prepare", "1500");
 	move_begin(t);
-	if (!mover_is_in(t, name, "0::/operator")) {
-		ksft_print_msg("%s is not in the VMM's cgroup\n", name);
+	if (!mover_is_in(t, vm, "0::/operator")) {
+		ksft_print_msg("the move's thread is not in the VMM's cgroup\n");
 		ok = false;
 	}
 	ok &= !move_end(t);
@@ -405,6 +415,72 @@ static void test_cgroup(void)
 	ksft_test_result(ok, "a move takes its CPU time from the VMM's cgroup\n");
 }
 
+/* A move of a VM, by its VMM or by the operator, in a thread. */
+struct asked {
+	int		fd;
+	unsigned long	cmd;
+	struct kvm_core_move mv;
+	int		error;
+	bool		ended;
+};
+
+static void *ask(void *arg)
+{
+	struct asked *a = arg;
+
+	a->error = ioctl(a->fd, a->cmd, &a->mv) ? errno : 0;
+	VMM_STORE(a->ended, true);
+	return NULL;
+}
+
+/*
+ * The VMM has an exit that is not completed, so its own move waits, for a minute. The
+ * operator's comes then, and the exit is completed when the one or the other has ended.
+ */
+static void test_precedence(void)
+{
+	static const __u8 code[] = { 0xe6, 0x10, 0xeb, 0xfc };	/* out 0x10, al; jmp */
+	int control = open("/dev/kvm-core", O_RDWR | O_CLOEXEC);
+	struct asked own = { .cmd = KVM_CORE_VM_MOVE }, operator = { .cmd = KVM_CORE_MOVE };
+	struct kvm_core_move probe = { .flags = KVM_CORE_MOVE_DRY_RUN };
+	pthread_t threads[2];
+	struct mini m;
+
+	mini_names[0] = from;
+	mini_names[1] = to;
+	mini_begin(&m);
+	mini_boot(&m, code, sizeof(code));
+	mini_run(&m, 0, KVM_EXIT_IO, "first run");
+	own.fd = m.fd;
+	own.mv = (struct kvm_core_move){ .deadline_us = 20000000, .timeout_ms = 60000 };
+	snprintf(own.mv.instance, sizeof(own.mv.instance), "%s", to);
+	operator.fd = control;
+	operator.mv = own.mv;
+	operator.mv.fd = m.fd;
+	snprintf(probe.instance, sizeof(probe.instance), "%s", to);
+	mini_ioctl(&m, m.fd, KVM_CORE_VM_MOVE, &probe, "a move, dry");
+	pthread_create(&threads[0], NULL, ask, &own);
+	while (!VMM_LOAD(own.ended) && !mover(probe.vm))
+		usleep(1000);
+	pthread_create(&threads[1], NULL, ask, &operator);
+	while (!VMM_LOAD(own.ended) && !VMM_LOAD(operator.ended))
+		usleep(1000);
+	mini_complete(&m, 0);
+	pthread_join(threads[0], NULL);
+	pthread_join(threads[1], NULL);
+	mini_run(&m, 0, KVM_EXIT_IO, "run after the move");
+	if (!m.ok)
+		ksft_print_msg("%s\n", m.why);
+	if (operator.error || own.error != EBUSY)
+		ksft_print_msg("the operator's: %s (%s), the VMM's: %s (%s)\n",
+			       operator.mv.reason, strerror(operator.error),
+			       own.mv.reason, strerror(own.error));
+	ksft_test_result(m.ok && !operator.error && own.error == EBUSY,
+			 "a move that the VMM asked for gives way to the operator's\n");
+	mini_end(&m);
+	close(control);
+}
+
 int main(int argc, char **argv)
 {
 	if (argc == 2 && !strcmp(argv[1], "--help")) {
@@ -418,9 +494,10 @@ int main(int argc, char **argv)
 	from = argv[1];
 	to = argv[2];
 	ksft_print_header();
-	ksft_set_plan(5);
+	ksft_set_plan(6);
 	test_sysfs();
 	test_log();
+	test_precedence();
 	test_cgroup();
 	test_drained();
 	test_drained_meanwhile();

@@ -40,6 +40,9 @@ enum kvm_core_stage {
  * The VM is named by @vm, or by @fd when @vm is 0. KVM_CORE_VM_MOVE is an ioctl on
  * the VM's own descriptor, and ignores both.
  *
+ * One handoff of a VM at a time, others are EBUSY; but that of a KVM_CORE_VM_MOVE is undone
+ * with EBUSY when a KVM_CORE_MOVE or KVM_CORE_MOVE_ALL comes, which waits for that.
+ *
  * @vm:		the number that /sys/kernel/kvm_core/vms shows
  * @fd:		the VM's descriptor, in the calling process; pidfd_getfd(2) gets one
  *		from another process
