@@ -4,35 +4,24 @@
  *
  * An ioctl is one of: configuration, kept here; state, which KVM_GET_* tells;
  * or unknown, and then the VM cannot be handed over, and says which it was.
- *
- * Over 700 lines, since for each ioctl one has to see together how its argument is
- * copied, what it replaces, and what it ends.
  */
 #define pr_fmt(fmt) "kvm-core: " fmt
 
 #include <linux/dirty_ring.h>
-#include <linux/eventfd.h>
 #include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/jhash.h>
 #include <linux/kvm.h>
 #include <linux/overflow.h>
 #include <linux/slab.h>
-#include <linux/uaccess.h>
 
 #include "core.h"
 #include "file.h"
 
-/* Limits of KVM's own; a larger argument is its to refuse. */
-#define MAX_ROUTES	4096
-#define MAX_CPUID	256
-#define MAX_FILTER_EVENTS 300
-#define MAX_MSR_BITMAP	0x600
-
 enum what {
 	VALUE,		/* the argument is a value */
 	FIXED,		/* the argument points to _IOC_SIZE() or @len bytes */
-	OTHER,		/* copy_other() knows */
+	OTHER,		/* core_entry_copy_of() knows */
 };
 
 /**
@@ -188,22 +177,6 @@ void core_record_init(struct core_record *rec)
 	INIT_LIST_HEAD(&rec->entries);
 }
 
-static void entry_free(struct core_entry *e)
-{
-	int i;
-
-	if (IS_ERR_OR_NULL(e))
-		return;
-	core_eventfd_free(e->efd);
-	for (i = 0; i < ARRAY_SIZE(e->file); i++) {
-		if (e->file[i])
-			fput(e->file[i]);
-		if (e->ctx[i])
-			eventfd_ctx_put(e->ctx[i]);
-	}
-	kvfree(e);
-}
-
 /**
  * core_record_free - end a record
  * @rec: the record; nobody else uses it but for eventfds that are being closed
@@ -216,7 +189,7 @@ void core_record_free(struct core_record *rec)
 
 	mutex_lock(&rec->lock);
 	list_for_each_entry_safe(e, n, &rec->entries, link)
-		entry_free(e);
+		core_entry_free(e);
 	mutex_unlock(&rec->lock);
 	if (rec->irqfds)
 		core_eventfd_flush();
@@ -271,259 +244,6 @@ static const struct rule *rule_of(const struct core_file *cf, unsigned int cmd)
 	return r->cmd ? r : NULL;
 }
 
-static struct core_entry *entry_alloc(size_t len)
-{
-	struct core_entry *e = kvzalloc(struct_size(e, data, len),
-					GFP_KERNEL_ACCOUNT);
-
-	if (!e)
-		return ERR_PTR(-ENOMEM);
-	e->len = len;
-	return e;
-}
-
-static struct core_entry *entry_copy(const void __user *arg, size_t len)
-{
-	struct core_entry *e = entry_alloc(len);
-
-	if (!IS_ERR(e) && copy_from_user(e->data, arg, len)) {
-		entry_free(e);
-		return ERR_PTR(-EFAULT);
-	}
-	return e;
-}
-
-/*
- * A head and the elements that it counts in its 32 bits at @count. When there are more
- * than KVM takes, the head alone: KVM looks at it first.
- */
-static struct core_entry *entry_copy_array(const void __user *arg, size_t head,
-					   size_t count, size_t size, u32 max)
-{
-	struct core_entry *e;
-	u32 n;
-
-	if (get_user(n, (const u32 __user *)(arg + count)))
-		return ERR_PTR(-EFAULT);
-	e = entry_copy(arg, head + (n > max ? 0 : n * size));
-	if (IS_ERR(e))
-		return e;
-	/* It may have another value meanwhile. */
-	*(u32 *)(e->data + count) = n;
-	e->partial = n > max;
-	return e;
-}
-
-/* The bitmaps follow the structure. */
-static struct core_entry *copy_msr_filter(const void __user *arg)
-{
-	struct kvm_msr_filter *f;
-	struct core_entry *e, *full;
-	size_t len = sizeof(*f);
-	int i;
-
-	e = entry_copy(arg, len);
-	if (IS_ERR(e))
-		return e;
-	f = (void *)e->data;
-	for (i = 0; i < ARRAY_SIZE(f->ranges); i++) {
-		/* More than KVM takes, which it says before it reads them. */
-		if (f->ranges[i].nmsrs > MAX_MSR_BITMAP * 8) {
-			e->partial = true;
-			return e;
-		}
-		len += ALIGN(DIV_ROUND_UP(f->ranges[i].nmsrs, 8), 8);
-	}
-	full = entry_alloc(len);
-	if (IS_ERR(full))
-		goto out;
-	memcpy(full->data, e->data, e->len);
-	f = (void *)full->data;
-	len = sizeof(*f);
-	for (i = 0; i < ARRAY_SIZE(f->ranges); i++) {
-		size_t n = DIV_ROUND_UP(f->ranges[i].nmsrs, 8);
-
-		if (n && copy_from_user(full->data + len,
-					(void __user *)f->ranges[i].bitmap, n)) {
-			entry_free(full);
-			full = ERR_PTR(-EFAULT);
-			goto out;
-		}
-		f->ranges[i].bitmap = full->data + len;
-		len += ALIGN(n, 8);
-	}
-out:
-	entry_free(e);
-	return full;
-}
-
-static struct core_entry *copy_signal_mask(const void __user *arg)
-{
-	size_t len = sizeof(struct kvm_signal_mask) + sizeof(sigset_t);
-
-	return arg ? entry_copy(arg, len) : entry_alloc(0);
-}
-
-/*
- * The one time that a descriptor is looked up: the instance gets the file. That it is no
- * eventfd is the instance's to say.
- */
-static struct eventfd_ctx *entry_eventfd(struct core_entry *e, int i, int fd)
-{
-	struct eventfd_ctx *ctx;
-
-	e->file[i] = fget(fd);
-	ctx = e->file[i] ? core_eventfd_ctx(e->file[i]) : ERR_PTR(-EBADF);
-	if (!IS_ERR(ctx))
-		return ctx;
-	e->partial = true;
-	return NULL;
-}
-
-static int irqfd_files(struct core_entry *e)
-{
-	struct kvm_irqfd *irqfd = (void *)e->data;
-
-	e->ctx[0] = entry_eventfd(e, 0, irqfd->fd);
-	e->who = e->ctx[0];
-	irqfd->fd = 0;
-	/* To end one, only the first descriptor counts. */
-	if (irqfd->flags & KVM_IRQFD_FLAG_DEASSIGN)
-		return 0;
-	if (irqfd->flags & KVM_IRQFD_FLAG_RESAMPLE)
-		e->ctx[1] = entry_eventfd(e, 1, irqfd->resamplefd);
-	irqfd->resamplefd = 1;
-	if (!e->ctx[0])
-		return 0;
-	e->efd = core_eventfd_alloc(e->file[0]);
-	if (IS_ERR(e->efd)) {
-		int r = PTR_ERR(e->efd);
-
-		e->efd = NULL;
-		return r;
-	}
-	return 0;
-}
-
-static struct core_entry *copy_irqfd(const void __user *arg)
-{
-	struct core_entry *e = entry_copy(arg, sizeof(struct kvm_irqfd));
-	int r;
-
-	if (IS_ERR(e))
-		return e;
-	r = irqfd_files(e);
-	if (r) {
-		entry_free(e);
-		return ERR_PTR(r);
-	}
-	return e;
-}
-
-static struct core_entry *copy_ioeventfd(const void __user *arg)
-{
-	struct core_entry *e = entry_copy(arg, sizeof(struct kvm_ioeventfd));
-	struct kvm_ioeventfd *io;
-
-	if (IS_ERR(e))
-		return e;
-	io = (void *)e->data;
-	e->ctx[0] = entry_eventfd(e, 0, io->fd);
-	e->who = e->ctx[0];
-	io->fd = 0;
-	e->key[0] = io->addr;
-	e->key[1] = io->flags & KVM_IOEVENTFD_FLAG_DATAMATCH ? io->datamatch : 0;
-	e->key[2] = (u64)(io->flags & ~KVM_IOEVENTFD_FLAG_DEASSIGN) << 32 | io->len;
-	return e;
-}
-
-/* Of kvm-vfio: the group or file that the attribute names. */
-static struct core_entry *copy_device_attr(const void __user *arg)
-{
-	struct {
-		struct kvm_device_attr attr;
-		s32 fd;
-	} *a;
-	struct core_entry *e = entry_alloc(sizeof(*a));
-	s32 fd;
-
-	if (IS_ERR(e))
-		return e;
-	a = (void *)e->data;
-	if (copy_from_user(&a->attr, arg, sizeof(a->attr))) {
-		entry_free(e);
-		return ERR_PTR(-EFAULT);
-	}
-	if (get_user(fd, (s32 __user *)(unsigned long)a->attr.addr)) {
-		/* So that the instance finds nothing there either. */
-		a->attr.addr = 0;
-		e->partial = true;
-		return e;
-	}
-	a->attr.addr = (unsigned long)&a->fd;
-	e->file[0] = fget(fd);
-	e->partial = !e->file[0];
-	e->who = e->file[0];
-	return e;
-}
-
-static struct core_entry *copy_other(unsigned int cmd, const void __user *arg)
-{
-	struct core_entry *e;
-
-	switch (cmd) {
-	case KVM_SET_CPUID:
-		return entry_copy_array(arg, sizeof(struct kvm_cpuid), 0,
-					sizeof(struct kvm_cpuid_entry),
-					MAX_CPUID);
-	case KVM_SET_CPUID2:
-		return entry_copy_array(arg, sizeof(struct kvm_cpuid2), 0,
-					sizeof(struct kvm_cpuid_entry2),
-					MAX_CPUID);
-	case KVM_SET_GSI_ROUTING:
-		return entry_copy_array(arg, sizeof(struct kvm_irq_routing), 0,
-					sizeof(struct kvm_irq_routing_entry),
-					MAX_ROUTES);
-	case KVM_SET_PMU_EVENT_FILTER:
-		return entry_copy_array(arg, sizeof(struct kvm_pmu_event_filter),
-					offsetof(struct kvm_pmu_event_filter,
-						 nevents), sizeof(u64),
-					MAX_FILTER_EVENTS);
-	case KVM_X86_SET_MSR_FILTER:
-		return copy_msr_filter(arg);
-	case KVM_SET_SIGNAL_MASK:
-		return copy_signal_mask(arg);
-	case KVM_IRQFD:
-		return copy_irqfd(arg);
-	case KVM_IOEVENTFD:
-		return copy_ioeventfd(arg);
-	case KVM_SET_DEVICE_ATTR:
-		return copy_device_attr(arg);
-	case KVM_ENABLE_CAP:
-		e = entry_copy(arg, sizeof(struct kvm_enable_cap));
-		if (!IS_ERR(e))
-			e->key[0] = core_cap_key((void *)e->data);
-		return e;
-	case KVM_SET_USER_MEMORY_REGION:
-		e = entry_copy(arg, sizeof(struct kvm_userspace_memory_region));
-		if (!IS_ERR(e))
-			e->key[0] = ((struct kvm_userspace_memory_region *)
-				     e->data)->slot;
-		return e;
-	case KVM_REGISTER_COALESCED_MMIO:
-	case KVM_UNREGISTER_COALESCED_MMIO:
-		e = entry_copy(arg, sizeof(struct kvm_coalesced_mmio_zone));
-		if (!IS_ERR(e)) {
-			struct kvm_coalesced_mmio_zone *z = (void *)e->data;
-
-			e->key[0] = z->addr;
-			e->key[1] = (u64)z->pio << 32 | z->size;
-		}
-		return e;
-	}
-	return NULL;
-}
-
 /**
  * core_record_begin - an ioctl is about to go to the instance
  * @cf: the descriptor of a VM, vCPU or device; its gate is held
@@ -548,16 +268,16 @@ struct core_entry *core_record_begin(struct core_file *cf, unsigned int cmd,
 		return NULL;
 	switch (rule->what) {
 	case VALUE:
-		e = entry_alloc(0);
+		e = core_entry_alloc(0);
 		if (!IS_ERR(e))
 			e->arg = arg;
 		break;
 	case FIXED:
-		e = entry_copy((void __user *)arg,
+		e = core_entry_copy((void __user *)arg,
 			       rule->len ?: _IOC_SIZE(cmd));
 		break;
 	default:
-		e = copy_other(cmd, (void __user *)arg);
+		e = core_entry_copy_of(cmd, (void __user *)arg);
 	}
 	if (IS_ERR_OR_NULL(e))
 		return e;
@@ -605,7 +325,7 @@ static void drop(struct core_entry *e)
 		return;
 	list_del(&e->link);
 	hlist_del(&e->hash);
-	entry_free(e);
+	core_entry_free(e);
 }
 
 static void drop_zones(struct core_record *rec, const struct core_entry *like)
@@ -763,7 +483,7 @@ void core_record_end(struct core_file *cf, unsigned int cmd,
 					     (void *)old->data);
 			list_replace(&old->link, &e->link);
 			hlist_del(&old->hash);
-			entry_free(old);
+			core_entry_free(old);
 		} else {
 			list_add_tail(&e->link, &rec->entries);
 		}
@@ -773,5 +493,5 @@ void core_record_end(struct core_file *cf, unsigned int cmd,
 	}
 	mutex_unlock(&rec->lock);
 out:
-	entry_free(e);
+	core_entry_free(e);
 }

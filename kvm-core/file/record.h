@@ -107,6 +107,12 @@ void core_record_closed(struct core_eventfd *efd);
 void core_record_end(struct core_file *cf, unsigned int cmd,
 		     struct core_entry *e, long result);
 
+/* entry.c */
+struct core_entry *core_entry_alloc(size_t len);
+struct core_entry *core_entry_copy(const void __user *arg, size_t len);
+struct core_entry *core_entry_copy_of(unsigned int cmd, const void __user *arg);
+void core_entry_free(struct core_entry *e);
+
 /* caps.c */
 bool core_cap_known(const struct core_file *cf, u32 cap);
 u32 core_cap_key(const struct kvm_enable_cap *cap);
