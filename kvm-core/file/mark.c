@@ -11,6 +11,7 @@
  */
 #define pr_fmt(fmt) "kvm-core: " fmt
 
+#include <linux/atomic.h>
 #include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/gfp.h>
@@ -28,10 +29,15 @@
 
 /**
  * struct mark_bucket - some of the marked tasks
+ * @task:	one of them, without a reference; NULL when @mark is free. Taken by
+ *		cmpxchg(), and given back by that task
+ * @mark:	of @task, which alone reads and writes it
  * @lock:	protects @head; a mark is on its task's stack, and gone afterwards
- * @head:	struct core_mark
+ * @head:	struct core_mark of the tasks that came when @task was another one
  */
 struct mark_bucket {
+	struct task_struct *task;
+	struct core_mark *mark;
 	spinlock_t lock;		/* see above */
 	struct hlist_head head;
 } ____cacheline_aligned_in_smp;
@@ -47,9 +53,40 @@ static struct mark_bucket *bucket_of_current(void)
 	return &marks[hash_ptr(current, MARK_BITS)];
 }
 
+static noinline void mark_list_add(struct mark_bucket *b, struct core_mark *mark)
+{
+	mark->task = current;
+	spin_lock(&b->lock);
+	hlist_add_head(&mark->link, &b->head);
+	spin_unlock(&b->lock);
+}
+
+static noinline void mark_list_del(struct mark_bucket *b, struct core_mark *mark)
+{
+	spin_lock(&b->lock);
+	hlist_del(&mark->link);
+	spin_unlock(&b->lock);
+}
+
+static noinline struct core_mark *mark_list_find(struct mark_bucket *b)
+{
+	struct core_mark *mark, *found = NULL;
+
+	spin_lock(&b->lock);
+	hlist_for_each_entry(mark, &b->head, link) {
+		if (mark->task == current) {
+			found = mark;
+			break;
+		}
+	}
+	spin_unlock(&b->lock);
+	return found;
+}
+
 /**
  * core_mark_set - from here on the current task calls for kvm-core
- * @mark: zeroed but for what it gives; has to stay until core_mark_clear()
+ * @mark: zeroed but for what it gives; has to stay until core_mark_clear(). A task has
+ *	one at a time
  *
  * Context: process.
  */
@@ -57,10 +94,10 @@ void core_mark_set(struct core_mark *mark)
 {
 	struct mark_bucket *b = bucket_of_current();
 
-	mark->task = current;
-	spin_lock(&b->lock);
-	hlist_add_head(&mark->link, &b->head);
-	spin_unlock(&b->lock);
+	if (unlikely(cmpxchg(&b->task, NULL, current)))
+		mark_list_add(b, mark);
+	else
+		b->mark = mark;
 }
 
 /**
@@ -73,9 +110,12 @@ void core_mark_clear(struct core_mark *mark)
 {
 	struct mark_bucket *b = bucket_of_current();
 
-	spin_lock(&b->lock);
-	hlist_del(&mark->link);
-	spin_unlock(&b->lock);
+	if (unlikely(READ_ONCE(b->task) != current)) {
+		mark_list_del(b, mark);
+		return;
+	}
+	/* After the last use of @mark by this task: pairs with cmpxchg(). */
+	smp_store_release(&b->task, NULL);
 }
 
 /**
@@ -87,20 +127,13 @@ void core_mark_clear(struct core_mark *mark)
 struct core_mark *core_mark_current(void)
 {
 	struct mark_bucket *b = bucket_of_current();
-	struct core_mark *mark, *found = NULL;
 
 	/* A task that is in the table put itself there. */
-	if (hlist_empty(&b->head))
+	if (READ_ONCE(b->task) == current)
+		return b->mark;
+	if (likely(hlist_empty(&b->head)))
 		return NULL;
-	spin_lock(&b->lock);
-	hlist_for_each_entry(mark, &b->head, link) {
-		if (mark->task == current) {
-			found = mark;
-			break;
-		}
-	}
-	spin_unlock(&b->lock);
-	return found;
+	return mark_list_find(b);
 }
 
 static struct core_mark *current_replay(void)

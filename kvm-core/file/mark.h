@@ -25,8 +25,8 @@ struct core_range {
 
 /**
  * struct core_mark - a task that calls an instance for kvm-core
- * @link:	in the table of such tasks
- * @task:	the task; the rest is used by it alone
+ * @link:	in the table of such tasks, where two of them have the same place
+ * @task:	likewise: the task. The rest is used by it alone
  * @replay:	a handoff calls: what is made is kvm-core's, and nobody hears of it.
  *		Otherwise it is a call of the VMM's whose argument was copied.
  * @nowait:	user memory that is not there is not waited for
