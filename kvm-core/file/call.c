@@ -26,6 +26,12 @@ static long call_inner(struct core_mark *mark, struct file *file, struct core_en
 	return r;
 }
 
+/* Not when a record has let files of eventfds go. */
+static bool has_files(const struct core_entry *e)
+{
+	return (e->file[0] || !e->ctx[0]) && (e->file[1] || !e->ctx[1]);
+}
+
 /* Of eventfds the record has contexts; the one of an irqfd as long as it is open. */
 static noinline long call_with_eventfds(struct core_mark *mark, struct file *file,
 					struct core_entry *e)
@@ -69,7 +75,7 @@ long core_call_entry(struct core_mark *mark, struct file *file,
 {
 	long r;
 
-	if (e->ctx[0] || e->ctx[1])
+	if (unlikely(!has_files(e)))
 		return call_with_eventfds(mark, file, e);
 	mark->file[0] = e->file[0];
 	mark->file[1] = e->file[1];
