@@ -189,10 +189,11 @@ void core_record_free(struct core_record *rec)
 
 	mutex_lock(&rec->lock);
 	list_for_each_entry_safe(e, n, &rec->entries, link)
-		core_entry_free(e);
+		core_entry_free(rec, e);
 	mutex_unlock(&rec->lock);
 	if (rec->irqfds)
 		core_eventfd_flush();
+	kvfree(rec->spare);
 	kfree(rec->buckets);
 }
 
@@ -268,16 +269,16 @@ struct core_entry *core_record_begin(struct core_file *cf, unsigned int cmd,
 		return NULL;
 	switch (rule->what) {
 	case VALUE:
-		e = core_entry_alloc(0);
+		e = core_entry_alloc(&cf->rec, 0);
 		if (!IS_ERR(e))
 			e->arg = arg;
 		break;
 	case FIXED:
-		e = core_entry_copy((void __user *)arg,
-			       rule->len ?: _IOC_SIZE(cmd));
+		e = core_entry_copy(&cf->rec, (void __user *)arg,
+				    rule->len ?: _IOC_SIZE(cmd));
 		break;
 	default:
-		e = core_entry_copy_of(cmd, (void __user *)arg);
+		e = core_entry_copy_of(&cf->rec, cmd, (void __user *)arg);
 	}
 	if (IS_ERR_OR_NULL(e))
 		return e;
@@ -319,13 +320,13 @@ static struct core_entry *find(struct core_record *rec,
 	return NULL;
 }
 
-static void drop(struct core_entry *e)
+static void drop(struct core_record *rec, struct core_entry *e)
 {
 	if (!e)
 		return;
 	list_del(&e->link);
 	hlist_del(&e->hash);
-	core_entry_free(e);
+	core_entry_free(rec, e);
 }
 
 static void drop_zones(struct core_record *rec, const struct core_entry *like)
@@ -344,7 +345,7 @@ static void drop_zones(struct core_record *rec, const struct core_entry *like)
 		if (e->cmd == KVM_REGISTER_COALESCED_MMIO &&
 		    z->pio == gone->pio && z->addr <= gone->addr &&
 		    end <= z->addr + z->size)
-			drop(e);
+			drop(rec, e);
 	}
 }
 
@@ -379,7 +380,7 @@ void core_record_closed(struct core_eventfd *efd)
 	struct core_record *rec = efd->rec;
 
 	mutex_lock(&rec->lock);
-	drop(efd->entry);
+	drop(rec, efd->entry);
 	mutex_unlock(&rec->lock);
 }
 
@@ -392,7 +393,7 @@ static bool ends(struct core_record *rec, struct core_entry *e)
 	case KVM_SET_USER_MEMORY_REGION:
 		if (((struct kvm_userspace_memory_region *)e->data)->memory_size)
 			return false;
-		drop(find(rec, e));
+		drop(rec, find(rec, e));
 		return true;
 	case KVM_IRQFD:
 		if (!(((struct kvm_irqfd *)e->data)->flags &
@@ -401,13 +402,13 @@ static bool ends(struct core_record *rec, struct core_entry *e)
 		old = find(rec, e);
 		if (old && ((struct kvm_irqfd *)old->data)->gsi ==
 			   ((struct kvm_irqfd *)e->data)->gsi)
-			drop(old);
+			drop(rec, old);
 		return true;
 	case KVM_IOEVENTFD:
 		if (!(((struct kvm_ioeventfd *)e->data)->flags &
 		      KVM_IOEVENTFD_FLAG_DEASSIGN))
 			return false;
-		drop(find(rec, e));
+		drop(rec, find(rec, e));
 		return true;
 	case KVM_UNREGISTER_COALESCED_MMIO:
 		drop_zones(rec, e);
@@ -420,7 +421,7 @@ static bool ends(struct core_record *rec, struct core_entry *e)
 							 KVM_SET_CPUID,
 		};
 
-		drop(find(rec, &other));
+		drop(rec, find(rec, &other));
 		return false;
 	}
 	case KVM_SET_DEVICE_ATTR: {
@@ -429,7 +430,7 @@ static bool ends(struct core_record *rec, struct core_entry *e)
 		if (attr->group != KVM_DEV_VFIO_GROUP ||
 		    attr->attr != KVM_DEV_VFIO_GROUP_DEL)
 			return false;
-		drop(find(rec, e));
+		drop(rec, find(rec, e));
 		return true;
 	}
 	}
@@ -483,7 +484,7 @@ void core_record_end(struct core_file *cf, unsigned int cmd,
 					     (void *)old->data);
 			list_replace(&old->link, &e->link);
 			hlist_del(&old->hash);
-			core_entry_free(old);
+			core_entry_free(rec, old);
 		} else {
 			list_add_tail(&e->link, &rec->entries);
 		}
@@ -493,5 +494,5 @@ void core_record_end(struct core_file *cf, unsigned int cmd,
 	}
 	mutex_unlock(&rec->lock);
 out:
-	core_entry_free(e);
+	core_entry_free(rec, e);
 }

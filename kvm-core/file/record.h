@@ -80,6 +80,7 @@ struct core_entry {
  *		mmap_lock is taken
  * @entries:	struct core_entry
  * @buckets:	the same by hash; allocated with the first entry
+ * @spare:	a small entry that is free, for the next; taken and given by xchg()
  * @irqfds:	an irqfd has been in there
  * @why_lock:	protects @why; taken also with mmap_lock held, and only core_move.lock
  *		is taken inside of it
@@ -89,6 +90,7 @@ struct core_record {
 	struct mutex lock;		/* see above */
 	struct list_head entries;
 	struct hlist_head *buckets;
+	struct core_entry *spare;
 	bool irqfds;
 	spinlock_t why_lock;		/* see above */
 	char why[64];
@@ -108,10 +110,12 @@ void core_record_end(struct core_file *cf, unsigned int cmd,
 		     struct core_entry *e, long result);
 
 /* entry.c */
-struct core_entry *core_entry_alloc(size_t len);
-struct core_entry *core_entry_copy(const void __user *arg, size_t len);
-struct core_entry *core_entry_copy_of(unsigned int cmd, const void __user *arg);
-void core_entry_free(struct core_entry *e);
+struct core_entry *core_entry_alloc(struct core_record *rec, size_t len);
+struct core_entry *core_entry_copy(struct core_record *rec, const void __user *arg,
+				   size_t len);
+struct core_entry *core_entry_copy_of(struct core_record *rec, unsigned int cmd,
+				      const void __user *arg);
+void core_entry_free(struct core_record *rec, struct core_entry *e);
 
 /* caps.c */
 bool core_cap_known(const struct core_file *cf, u32 cap);
