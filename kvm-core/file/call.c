@@ -184,6 +184,25 @@ static long call_state(struct core_file *cf, struct file *file, unsigned int cmd
 	return cf->inner->unlocked_ioctl(file, cmd, arg);
 }
 
+/* Configuration, or unknown. */
+static long call_recorded(struct core_file *cf, struct file *file, unsigned int cmd,
+			  unsigned long arg)
+{
+	struct core_entry *e = core_record_begin(cf, cmd, arg);
+	long r;
+
+	if (IS_ERR(e))
+		return PTR_ERR(e);
+	if (!e || !e->len)
+		r = cf->inner->unlocked_ioctl(file, cmd, arg);
+	else
+		r = call_copied(file, e, (void __user *)arg);
+	if (r >= 0 && cmd == KVM_SET_USER_MEMORY_REGION)
+		core_above.dirty_region(cf->vm, (void *)e->data);
+	core_record_end(cf, cmd, e, r);
+	return r;
+}
+
 /**
  * core_call - an ioctl of the VMM's on a VM, a vCPU or a device
  * @cf: its descriptor; its gate is held
@@ -197,21 +216,9 @@ static long call_state(struct core_file *cf, struct file *file, unsigned int cmd
 long core_call(struct core_file *cf, struct file *file, unsigned int cmd,
 	       unsigned long arg)
 {
-	struct core_entry *e = core_record_begin(cf, cmd, arg);
-	long r;
-
-	if (IS_ERR(e))
-		return PTR_ERR(e);
-	if (e == CORE_RECORD_STATE)
+	if (core_record_is_state(cf, cmd))
 		return call_state(cf, file, cmd, arg);
-	if (!e || !e->len)
-		r = cf->inner->unlocked_ioctl(file, cmd, arg);
-	else
-		r = call_copied(file, e, (void __user *)arg);
-	if (r >= 0 && cmd == KVM_SET_USER_MEMORY_REGION)
-		core_above.dirty_region(cf->vm, (void *)e->data);
-	core_record_end(cf, cmd, e, r);
-	return r;
+	return call_recorded(cf, file, cmd, arg);
 }
 
 /**

@@ -79,10 +79,17 @@ static const struct rule device_rules[] = {
 	{ 0 }
 };
 
-/* What KVM_GET_* tells, or what changes nothing. */
-static bool is_state(enum core_file_kind kind, unsigned int cmd)
+/**
+ * core_record_is_state - does KVM_GET_* tell of an ioctl, or does it change nothing?
+ * @cf: the descriptor of a VM, vCPU or device
+ * @cmd: the ioctl
+ *
+ * Context: any.
+ * Return: true if the instance reads the argument itself, and nothing is recorded.
+ */
+bool core_record_is_state(const struct core_file *cf, unsigned int cmd)
 {
-	if (kind == CORE_FILE_VM) {
+	if (cf->kind == CORE_FILE_VM) {
 		switch (cmd) {
 		case KVM_IRQ_LINE:
 		case KVM_IRQ_LINE_STATUS:
@@ -110,7 +117,7 @@ static bool is_state(enum core_file_kind kind, unsigned int cmd)
 		}
 		return false;
 	}
-	if (kind == CORE_FILE_VCPU) {
+	if (cf->kind == CORE_FILE_VCPU) {
 		switch (cmd) {
 		case KVM_GET_REGS:
 		case KVM_SET_REGS:
@@ -248,13 +255,13 @@ static const struct rule *rule_of(const struct core_file *cf, unsigned int cmd)
 /**
  * core_record_begin - an ioctl is about to go to the instance
  * @cf: the descriptor of a VM, vCPU or device; its gate is held
- * @cmd: the ioctl
+ * @cmd: the ioctl, which is not core_record_is_state()
  * @arg: its argument. This is the only time that what it points to is read, and that
  *	its descriptors are looked up: the instance gets the entry.
  *
  * Context: process; sleeps.
- * Return: what core_record_end() wants to have; NULL or CORE_RECORD_STATE if the instance
- * reads the argument itself; or an ERR_PTR() with which the ioctl fails.
+ * Return: what core_record_end() wants to have; NULL if @cmd is unknown, and the
+ * instance reads the argument itself; or an ERR_PTR() with which the ioctl fails.
  */
 struct core_entry *core_record_begin(struct core_file *cf, unsigned int cmd,
 				     unsigned long arg)
@@ -262,8 +269,6 @@ struct core_entry *core_record_begin(struct core_file *cf, unsigned int cmd,
 	const struct rule *rule;
 	struct core_entry *e;
 
-	if (is_state(cf->kind, cmd))
-		return CORE_RECORD_STATE;
 	rule = rule_of(cf, cmd);
 	if (!rule)
 		return NULL;
@@ -453,8 +458,6 @@ void core_record_end(struct core_file *cf, unsigned int cmd,
 	char name[CORE_NAME_LEN];
 	struct core_entry *old;
 
-	if (e == CORE_RECORD_STATE)
-		return;
 	if (result < 0)
 		goto out;
 	if (!e || e->partial) {

@@ -20,9 +20,6 @@ struct kvm_enable_cap;
 
 #define CORE_RECORD_BUCKETS 64
 
-/* Of core_record_begin(): nothing is to be kept. */
-#define CORE_RECORD_STATE ((struct core_entry *)ZERO_SIZE_PTR)
-
 /* In this order a VM is set up anew. */
 enum core_phase {
 	CORE_PHASE_VM,		/* before any vCPU */
@@ -103,6 +100,7 @@ void core_record_init(struct core_record *rec);
 void core_record_free(struct core_record *rec);
 __printf(2, 3) void core_record_block(struct core_file *cf, const char *fmt, ...);
 
+bool core_record_is_state(const struct core_file *cf, unsigned int cmd);
 struct core_entry *core_record_begin(struct core_file *cf, unsigned int cmd,
 				     unsigned long arg);
 void core_record_closed(struct core_eventfd *efd);
