@@ -7,11 +7,13 @@
  */
 #define pr_fmt(fmt) "kvm-core: " fmt
 
+#include <linux/bitops.h>
 #include <linux/dirty_ring.h>
 #include <linux/file.h>
 #include <linux/fs.h>
-#include <linux/jhash.h>
+#include <linux/hash.h>
 #include <linux/kvm.h>
+#include <linux/log2.h>
 #include <linux/overflow.h>
 #include <linux/slab.h>
 
@@ -38,7 +40,12 @@ struct rule {
 	u8 len;
 };
 
+/* They are looked through in this order; first what a VMM calls while its guest runs. */
 static const struct rule vm_rules[] = {
+	{ KVM_SET_USER_MEMORY_REGION, OTHER, CORE_PHASE_MEM },
+	{ KVM_SET_GSI_ROUTING, OTHER, CORE_PHASE_ROUTE },
+	{ KVM_IOEVENTFD, OTHER, CORE_PHASE_BUS },
+	{ KVM_IRQFD, OTHER, CORE_PHASE_IRQ },
 	{ KVM_SET_TSS_ADDR, VALUE, CORE_PHASE_VM },
 	{ KVM_SET_IDENTITY_MAP_ADDR, FIXED, CORE_PHASE_VM },
 	{ KVM_SET_BOOT_CPU_ID, VALUE, CORE_PHASE_VM },
@@ -50,14 +57,10 @@ static const struct rule vm_rules[] = {
 	{ KVM_CREATE_PIT2, FIXED, CORE_PHASE_PIT },
 	{ KVM_REINJECT_CONTROL, FIXED, CORE_PHASE_MEM,
 	  .len = sizeof(struct kvm_reinject_control) },
-	{ KVM_SET_USER_MEMORY_REGION, OTHER, CORE_PHASE_MEM },
-	{ KVM_SET_GSI_ROUTING, OTHER, CORE_PHASE_ROUTE },
 	{ KVM_X86_SET_MSR_FILTER, OTHER, CORE_PHASE_VCPU },
 	{ KVM_SET_PMU_EVENT_FILTER, OTHER, CORE_PHASE_VCPU },
 	{ KVM_REGISTER_COALESCED_MMIO, OTHER, CORE_PHASE_BUS },
 	{ KVM_UNREGISTER_COALESCED_MMIO, OTHER, CORE_PHASE_BUS },
-	{ KVM_IOEVENTFD, OTHER, CORE_PHASE_BUS },
-	{ KVM_IRQFD, OTHER, CORE_PHASE_IRQ },
 	{ 0 }
 };
 
@@ -302,10 +305,10 @@ struct core_entry *core_record_begin(struct core_file *cf, unsigned int cmd,
 static struct hlist_head *bucket_of(struct core_record *rec,
 				    const struct core_entry *e)
 {
-	u32 h = jhash2((const u32 *)e->key, sizeof(e->key) / 4, e->cmd);
+	u64 all = e->cmd ^ e->key[0] ^ rol64(e->key[1], 21) ^ rol64(e->key[2], 42) ^
+		  (unsigned long)e->who;
 
-	h ^= (unsigned long)e->who >> 8;
-	return &rec->buckets[h % CORE_RECORD_BUCKETS];
+	return &rec->buckets[hash_64(all, ilog2(CORE_RECORD_BUCKETS))];
 }
 
 static bool same(const struct core_entry *a, const struct core_entry *b)
@@ -486,12 +489,13 @@ void core_record_end(struct core_file *cf, unsigned int cmd,
 				core_cap_add((void *)e->data,
 					     (void *)old->data);
 			list_replace(&old->link, &e->link);
+			hlist_add_before(&e->hash, &old->hash);
 			hlist_del(&old->hash);
 			core_entry_free(rec, old);
 		} else {
 			list_add_tail(&e->link, &rec->entries);
+			hlist_add_head(&e->hash, bucket_of(rec, e));
 		}
-		hlist_add_head(&e->hash, bucket_of(rec, e));
 		let_go(rec, e);
 		e = NULL;
 	}
