@@ -84,11 +84,26 @@ static struct vmcb *branches_in(struct vcpu_svm *svm)
 void kvm_relay_settle(struct kvm_vcpu *vcpu, struct kvm_core_vcpu_extra *extra)
 {
 	const struct vmcb_save_area *save = &branches_in(to_svm(vcpu))->save;
+	const struct vcpu_svm *svm = to_svm(vcpu);
 
 	extra->branch[0] = save->br_from;
 	extra->branch[1] = save->br_to;
 	extra->branch[2] = save->last_excp_from;
 	extra->branch[3] = save->last_excp_to;
+	extra->soft_int[0] = svm->soft_int_old_rip;
+	extra->soft_int[1] = svm->soft_int_next_rip;
+}
+
+/*
+ * KVM_SET_NESTED_STATE takes them from the RIP of the VMCB, which no KVM_RUN has written
+ * yet, and so does it for the CPU where the guest has no NRIPS.
+ */
+static void adopt_soft_int(struct vcpu_svm *svm, const struct kvm_core_vcpu_extra *extra)
+{
+	svm->soft_int_old_rip = extra->soft_int[0];
+	svm->soft_int_next_rip = extra->soft_int[1];
+	if (svm->soft_int_injected && boot_cpu_has(X86_FEATURE_NRIPS))
+		svm->vmcb->control.next_rip = svm->soft_int_next_rip;
 }
 
 void kvm_relay_adopt(struct kvm_vcpu *vcpu, const struct kvm_core_vcpu_extra *extra)
@@ -100,6 +115,7 @@ void kvm_relay_adopt(struct kvm_vcpu *vcpu, const struct kvm_core_vcpu_extra *ex
 	vmcb->save.last_excp_from = extra->branch[2];
 	vmcb->save.last_excp_to = extra->branch[3];
 	vmcb_mark_dirty(vmcb, VMCB_LBR);
+	adopt_soft_int(to_svm(vcpu), extra);
 }
 
 /*

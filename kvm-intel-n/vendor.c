@@ -57,6 +57,13 @@ void kvm_relay_check_entry(struct kvm_vcpu *vcpu)
 
 void kvm_relay_settle(struct kvm_vcpu *vcpu, struct kvm_core_vcpu_extra *extra)
 {
+	/*
+	 * Of the VMCS in which it runs. Where HLT makes an exit, and in any other, it is
+	 * always active.
+	 */
+	extra->activity = vmcs_read32(GUEST_ACTIVITY_STATE);
+	/* Records of branches are perf's, in an event that belongs to the vCPU's thread. */
+	extra->branches = vcpu_to_lbr_desc(vcpu)->event;
 	/* Those of the guest's guest are in its VMCS, which KVM_GET_NESTED_STATE has. */
 	if (!is_guest_mode(vcpu))
 		extra->pending_dbg = vmcs_readl(GUEST_PENDING_DBG_EXCEPTIONS);
@@ -65,9 +72,9 @@ void kvm_relay_settle(struct kvm_vcpu *vcpu, struct kvm_core_vcpu_extra *extra)
 }
 
 /*
- * The records are perf's, in an event that belongs to who wrote IA32_DEBUGCTL. One of
- * the handoff's thread would end with it. Without an event the guest's next access to
- * the records makes one; they begin empty.
+ * A vCPU with such an event stays where it is. Without one, the guest may still have asked
+ * for records that KVM could not make, and KVM_SET_MSRS tries it anew: an event of the
+ * handoff's thread would end with it. The guest's next access to the records tries again.
  */
 static void drop_branches(struct kvm_vcpu *vcpu)
 {
@@ -108,6 +115,8 @@ static void adopt_nested(struct vcpu_vmx *vmx, bool expired)
 void kvm_relay_adopt(struct kvm_vcpu *vcpu, const struct kvm_core_vcpu_extra *extra)
 {
 	drop_branches(vcpu);
+	if (kvm_hlt_in_guest(vcpu->kvm) && extra->activity == GUEST_ACTIVITY_HLT)
+		vmcs_write32(GUEST_ACTIVITY_STATE, GUEST_ACTIVITY_HLT);
 	if (is_guest_mode(vcpu))
 		adopt_nested(to_vmx(vcpu), extra->waiting & KVM_CORE_VCPU_L2_TIMER);
 	else

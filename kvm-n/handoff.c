@@ -9,7 +9,6 @@
 #include <linux/wait.h>
 #include <dirty-ring/ring.h>
 
-#include "i8254.h"
 #include "ioapic.h"
 #include "irq.h"
 #include "lapic.h"
@@ -109,6 +108,8 @@ static u32 waiting(struct kvm_vcpu *vcpu)
 		bits |= KVM_CORE_VCPU_HV_CRASH;
 	if (kvm_test_request(KVM_REQ_HV_RESET, vcpu))
 		bits |= KVM_CORE_VCPU_HV_RESET;
+	if (vcpu->arch.exception_from_userspace)
+		bits |= KVM_CORE_VCPU_ASK_L1;
 	return bits;
 }
 
@@ -136,6 +137,13 @@ static void exception_in(const struct kvm_core_exception *from,
 	to->has_payload = from->flags & KVM_CORE_EXCEPTION_PAYLOAD;
 }
 
+static void settle_tsc(struct kvm_vcpu *vcpu, struct kvm_core_vcpu_extra *extra)
+{
+	extra->tsc.generation = vcpu->arch.this_tsc_generation;
+	extra->tsc.nsec = vcpu->arch.this_tsc_nsec;
+	extra->tsc.write = vcpu->arch.this_tsc_write;
+}
+
 static void vcpu_settle(void *priv, struct kvm_core_vcpu_extra *extra)
 {
 	struct kvm_vcpu *vcpu = priv;
@@ -150,6 +158,7 @@ static void vcpu_settle(void *priv, struct kvm_core_vcpu_extra *extra)
 	/* One that is on its way to the LAPIC. */
 	irq_work_sync(&vcpu_to_pmu(vcpu)->irq_work);
 	extra->waiting = waiting(vcpu);
+	settle_tsc(vcpu, extra);
 	extra->nmis = vcpu->arch.nmi_pending + atomic_read(&vcpu->arch.nmi_queued);
 	exception_out(&vcpu->arch.exception, &extra->exception[0]);
 	exception_out(&vcpu->arch.exception_vmexit, &extra->exception[1]);
@@ -266,14 +275,21 @@ static void adopt_events(struct kvm_vcpu *vcpu, const struct kvm_core_vcpu_extra
 {
 	exception_in(&extra->exception[0], &vcpu->arch.exception);
 	exception_in(&extra->exception[1], &vcpu->arch.exception_vmexit);
-	/* The two are told apart already. */
-	vcpu->arch.exception_from_userspace = false;
+	/* Otherwise the two are told apart already. */
+	vcpu->arch.exception_from_userspace = extra->waiting & KVM_CORE_VCPU_ASK_L1;
 	if (extra->nmis) {
 		/* KVM keeps two, or one behind another that is being handled. */
 		vcpu->arch.nmi_pending = min(extra->nmis, 2u);
 		kvm_make_request(KVM_REQ_NMI, vcpu);
 	}
 	kvm_make_request(KVM_REQ_EVENT, vcpu);
+}
+
+static void adopt_tsc(struct kvm_vcpu *vcpu, const struct kvm_core_vcpu_extra *extra)
+{
+	vcpu->arch.this_tsc_generation = extra->tsc.generation;
+	vcpu->arch.this_tsc_nsec = extra->tsc.nsec;
+	vcpu->arch.this_tsc_write = extra->tsc.write;
 }
 
 static void vcpu_adopt(void *priv, const struct kvm_core_vcpu_extra *extra)
@@ -290,100 +306,11 @@ static void vcpu_adopt(void *priv, const struct kvm_core_vcpu_extra *extra)
 	adopt_waiting(vcpu, extra->waiting);
 	adopt_events(vcpu, extra);
 	adopt_counters(vcpu);
+	adopt_tsc(vcpu, extra);
 	kvm_relay_adopt(vcpu, extra);
 	if (lapic_in_kernel(vcpu) && counts(vcpu->arch.apic))
 		adopt_timer(vcpu, extra->timer_expires);
 	vcpu_put(vcpu);
-}
-
-/* A tick of the PIT that has come is an interrupt, and no other comes. */
-static void settle_pit(struct kvm *kvm, struct kvm_core_vm_extra *extra)
-{
-	struct kvm_pit *pit = kvm->arch.vpit;
-	struct kvm_kpit_state *ps;
-	int i;
-
-	if (!pit)
-		return;
-	ps = &pit->pit_state;
-	mutex_lock(&ps->lock);
-	if (hrtimer_cancel(&ps->timer))
-		extra->pit_expires = ktime_to_ns(hrtimer_get_expires(&ps->timer));
-	kthread_flush_work(&pit->expired);
-	extra->pit_pending = atomic_read(&ps->pending);
-	for (i = 0; i < ARRAY_SIZE(ps->channels); i++)
-		extra->pit_loaded[i] = ktime_to_ns(ps->channels[i].count_load_time);
-	mutex_unlock(&ps->lock);
-}
-
-static void vm_settle(void *priv, struct kvm_core_vm_extra *extra)
-{
-	struct kvm *kvm = priv;
-	struct kvm_ioapic *ioapic = kvm->arch.vioapic;
-
-	memset(extra, 0, sizeof(*extra));
-	extra->old_kvmclock = kvm->arch.boot_vcpu_runs_old_kvmclock;
-	settle_pit(kvm, extra);
-	if (!ioapic)
-		return;
-	spin_lock(&ioapic->lock);
-	extra->edges = ioapic->irr & ioapic->irr_delivered;
-	spin_unlock(&ioapic->lock);
-}
-
-static void vm_clock(void *priv, const struct kvm_core_vm_extra *extra)
-{
-	struct kvm *kvm = priv;
-
-	kvm->arch.boot_vcpu_runs_old_kvmclock = extra->old_kvmclock;
-}
-
-static void vm_go(void *priv, const struct kvm_core_vm_extra *extra)
-{
-	struct kvm *kvm = priv;
-
-	if (extra->pit_expires)
-		hrtimer_start(&kvm->arch.vpit->pit_state.timer,
-			      ns_to_ktime(extra->pit_expires), HRTIMER_MODE_ABS);
-}
-
-static void adopt_pit(struct kvm *kvm, const struct kvm_core_vm_extra *extra)
-{
-	struct kvm_pit *pit = kvm->arch.vpit;
-	struct kvm_kpit_state *ps;
-	int i;
-
-	if (!pit)
-		return;
-	ps = &pit->pit_state;
-	mutex_lock(&ps->lock);
-	for (i = 0; i < ARRAY_SIZE(ps->channels); i++)
-		ps->channels[i].count_load_time = ns_to_ktime(extra->pit_loaded[i]);
-	hrtimer_cancel(&ps->timer);
-	kthread_flush_work(&pit->expired);
-	atomic_set(&ps->pending, extra->pit_pending);
-	if (extra->pit_expires)
-		hrtimer_start(&ps->timer, ns_to_ktime(extra->pit_expires),
-			      HRTIMER_MODE_ABS);
-	mutex_unlock(&ps->lock);
-}
-
-/*
- * KVM_GET_IRQCHIP shows such pins as low, so that their edge is not delivered again. They
- * are high all the same: no other edge comes until they were low.
- */
-static void vm_adopt(void *priv, const struct kvm_core_vm_extra *extra)
-{
-	struct kvm *kvm = priv;
-	struct kvm_ioapic *ioapic = kvm->arch.vioapic;
-
-	if (ioapic) {
-		spin_lock(&ioapic->lock);
-		ioapic->irr |= extra->edges;
-		ioapic->irr_delivered |= extra->edges;
-		spin_unlock(&ioapic->lock);
-	}
-	adopt_pit(kvm, extra);
 }
 
 /* More objects than a fault takes, so it finds them there. */
@@ -587,10 +514,10 @@ const struct kvm_core_ops kvm_relay_ops = {
 	.vcpu_populate = vcpu_populate,
 	.vcpu_pin = vcpu_pin,
 	.vm_unpin = vm_unpin,
-	.vm_settle = vm_settle,
-	.vm_go = vm_go,
-	.vm_clock = vm_clock,
-	.vm_adopt = vm_adopt,
+	.vm_settle = kvm_relay_vm_settle,
+	.vm_go = kvm_relay_vm_go,
+	.vm_clock = kvm_relay_vm_clock,
+	.vm_adopt = kvm_relay_vm_adopt,
 	.vcpu_ring_page = vcpu_ring_page,
 	.vm_take_rings = vm_take_rings,
 	.vm_hold = vm_hold,

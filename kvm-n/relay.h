@@ -44,6 +44,12 @@ bool kvm_relay_posts_to_lapic(struct kvm *kvm);
 void kvm_relay_settle(struct kvm_vcpu *vcpu, struct kvm_core_vcpu_extra *extra);
 void kvm_relay_adopt(struct kvm_vcpu *vcpu, const struct kvm_core_vcpu_extra *extra);
 
+/* vm.c: struct kvm_core_ops has them. */
+void kvm_relay_vm_settle(void *vm, struct kvm_core_vm_extra *extra);
+void kvm_relay_vm_clock(void *vm, const struct kvm_core_vm_extra *extra);
+void kvm_relay_vm_go(void *vm, const struct kvm_core_vm_extra *extra);
+void kvm_relay_vm_adopt(void *vm, const struct kvm_core_vm_extra *extra);
+
 /* handoff.c: struct kvm_core_instance has it. */
 extern const struct kvm_core_ops kvm_relay_ops;
 

@@ -16,7 +16,7 @@
 #include <linux/types.h>
 #include <linux/percpu-defs.h>
 
-#define KVM_CORE_ABI 5
+#define KVM_CORE_ABI 6
 
 /* Instances have numbers of 1 to KVM_CORE_MAX_NUMBER. */
 #define KVM_CORE_MAX_NUMBER 99
@@ -56,7 +56,8 @@ enum kvm_core_vendor {
  * halted (KVM_HC_KICK_CPU); userspace has said that it was stopped (KVM_KVMCLOCK_CTRL);
  * the trace flag is set for KVM_GUESTDBG_SINGLESTEP; an interrupt of the PMU; exits to
  * userspace for HV_X64_MSR_CRASH_CTL and HV_X64_MSR_RESET; on intel, the preemption timer
- * of the guest's guest has expired.
+ * of the guest's guest has expired; the pending exception is userspace's, and a hypervisor
+ * in the guest has still to be asked for it.
  */
 #define KVM_CORE_VCPU_UNHALTED	BIT(0)
 #define KVM_CORE_VCPU_STOPPED	BIT(1)
@@ -65,6 +66,23 @@ enum kvm_core_vendor {
 #define KVM_CORE_VCPU_HV_CRASH	BIT(4)
 #define KVM_CORE_VCPU_HV_RESET	BIT(5)
 #define KVM_CORE_VCPU_L2_TIMER	BIT(6)
+#define KVM_CORE_VCPU_ASK_L1	BIT(7)
+
+/**
+ * struct kvm_core_tsc - a write to a TSC, with which KVM compares those that follow
+ * @generation:	number of the set of TSCs that match
+ * @nsec:	when it was, by the clock behind kvmclock
+ * @write:	what was written
+ * @offset:	TSC offset that came of it
+ */
+struct kvm_core_tsc {
+#ifndef __GENKSYMS__
+	u64 generation;
+	u64 nsec;
+	u64 write;
+	u64 offset;
+#endif
+};
 
 /**
  * struct kvm_core_exception - an exception that KVM has queued
@@ -98,12 +116,18 @@ struct kvm_core_exception {
  * @branch:	on AMD: last branch from and to, last exception from and to, of which
  *		KVM_GET_MSRS shows a half and KVM_SET_MSRS sets nothing
  * @pending_dbg: on intel: debug exceptions that wait for the end of an instruction
+ * @soft_int:	on AMD: where the guest's guest was before the software interrupt that its
+ *		entry delivers, and where it goes on after that
+ * @tsc:	the write that its TSC is from; the offset is KVM_VCPU_TSC_OFFSET
  * @exception:	of the guest, and what is to become an exit to a hypervisor in the guest;
  *		KVM_GET_VCPU_EVENTS shows one, and a pending one as injected
  * @waiting:	KVM_CORE_VCPU_*
  * @external_vector: interrupt that userspace's PIC has asked for (KVM_INTERRUPT),
  *		or -1
  * @nmis:	how many are pending, of which KVM_GET_VCPU_EVENTS tells whether
+ * @activity:	on intel: GUEST_ACTIVITY_STATE, of a HLT that makes no exit
+ * @branches:	on intel: its last branches are being recorded, in an event of its thread:
+ *		the records cannot be taken along
  */
 struct kvm_core_vcpu_extra {
 #ifndef __GENKSYMS__
@@ -112,12 +136,19 @@ struct kvm_core_vcpu_extra {
 	u64 step_rip;
 	u64 branch[4];
 	u64 pending_dbg;
+	u64 soft_int[2];
+	struct kvm_core_tsc tsc;
 	struct kvm_core_exception exception[2];
 	u32 waiting;
 	s32 external_vector;
 	u32 nmis;
+	u32 activity;
+	bool branches;
 #endif
 };
+
+/* Numbers that vCPUs may have, in any release of KVM */
+#define KVM_CORE_VCPU_IDS 4096
 
 /**
  * struct kvm_core_vm_extra - state of a VM that KVM_GET_* does not tell
@@ -126,6 +157,14 @@ struct kvm_core_vcpu_extra {
  * @pit_loaded:	when the count of each of its channels was loaded
  * @pit_pending: ticks that are still to be injected
  * @edges:	pins of the IOAPIC that are high, and whose edge was delivered
+ * @tsc_last:	the last write to a TSC; its generation means nothing
+ * @tsc_first:	the first one of those that match
+ * @tsc_khz:	frequency of the TSC of @tsc_last
+ * @rtc_owed:	how many vCPUs have not ended an RTC interrupt that KVM_IRQ_LINE_STATUS
+ *		was told of
+ * @rtc_map:	numbers of these vCPUs
+ * @rtc_vectors: of the last such interrupt, by the vCPU's number
+ * @pic_lines:	lines of the PICs that userspace holds high, and that resampling irqfds do
  * @old_kvmclock: the first vCPU's guest uses the old MSR of kvmclock
  */
 struct kvm_core_vm_extra {
@@ -134,6 +173,13 @@ struct kvm_core_vm_extra {
 	s64 pit_loaded[3];
 	u32 pit_pending;
 	u32 edges;
+	struct kvm_core_tsc tsc_last;
+	struct kvm_core_tsc tsc_first;
+	u32 tsc_khz;
+	u32 rtc_owed;
+	unsigned long rtc_map[KVM_CORE_VCPU_IDS / BITS_PER_LONG];
+	u8 rtc_vectors[KVM_CORE_VCPU_IDS];
+	u16 pic_lines[2];
 	bool old_kvmclock;
 #endif
 };

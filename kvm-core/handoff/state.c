@@ -336,6 +336,10 @@ int core_state_vcpu(struct core_move *mv, struct core_file *cf)
 		return r;
 	mv->from->inst->ops->vcpu_settle(cf->file->private_data, &st->extra);
 	st->settled = true;
+	if (st->extra.branches)
+		return core_move_fail(mv, -EOPNOTSUPP,
+				      "vCPU %d: its last branches are being recorded (LBR)",
+				      cf->id);
 	r = read_vcpu(mv, cf, st);
 	if (!r)
 		r = write_vcpu(mv, cf, st);

@@ -24,7 +24,15 @@ static const char usage[] =
 #define PVCLOCK		0x8000
 #define PVCLOCK_FLAGS	29		/* in struct pvclock_vcpu_time_info */
 #define PVCLOCK_GUEST_STOPPED 2
+#define PVCLOCK_TSC_STABLE 1
 #define MSR_KVM_SYSTEM_TIME_NEW 0x4b564d01
+#define MSR_TSC_ADJUST	0x3b
+#define MSR_EFER	0xc0000080
+#define EFER_SVME	0x1000
+#define L1_PORT		0x11
+#define L1_CODE		0x3000
+#define L1_TABLE	0x20000
+#define L1_VMCB		0x30000
 #define HV_CRASH_CTL	0x40000105
 #define HV_RESET	0x40000003
 #define APIC_ID		0x20
@@ -473,6 +481,284 @@ static void test_edge(void)
 	end(&m, "a line that is high, and whose edge was delivered");
 }
 
+static __u32 clock_flags(struct mini *m)
+{
+	struct kvm_clock_data clock = { 0 };
+
+	mini_ioctl(m, m->fd, KVM_GET_CLOCK, &clock, "KVM_GET_CLOCK");
+	return clock.flags;
+}
+
+/* Offsets are then other ones, and KVM says that the TSCs match all the same. */
+static void test_tsc(void)
+{
+	struct {
+		__u8 op0[2]; __u32 ecx;
+		__u8 op1[2]; __u32 eax;
+		__u8 op2[2]; __u32 edx;
+		__u8 wrmsr[2];
+		__u8 out[sizeof(code_out)];
+	} __packed code = {
+		{ 0x66, 0xb9 }, MSR_TSC_ADJUST, { 0x66, 0xb8 }, 0x123456,
+		{ 0x66, 0xba }, 0, { 0x0f, 0x30 }, { 0xe6, PORT, 0xeb, 0xfc },
+	};
+	const __u8 *flags;
+	struct mini m;
+	int to;
+
+	mini_begin(&m);
+	mini_boot(&m, &code, sizeof(code));
+	mini_vcpu(&m, 1);
+	flags = (__u8 *)m.mem + PVCLOCK + PVCLOCK_FLAGS;
+	if (!mini_msr_set(&m, MSR_KVM_SYSTEM_TIME_NEW, PVCLOCK | 1))
+		mini_fail(&m, "kvmclock");
+	mini_run(&m, 0, KVM_EXIT_IO, "first run");
+	mini_complete(&m, 0);
+	if (m.ok && !(clock_flags(&m) & KVM_CLOCK_TSC_STABLE)) {
+		mini_end(&m);
+		ksft_test_result_skip("TSCs moved apart: the host's clock is no TSC\n");
+		return;
+	}
+	for (to = 1; to >= 0; to--) {
+		mini_move(&m, to);
+		mini_run(&m, 0, KVM_EXIT_IO, "run after a move");
+		mini_complete(&m, 0);
+		if (m.ok && !(clock_flags(&m) & KVM_CLOCK_TSC_STABLE &&
+			      *flags & PVCLOCK_TSC_STABLE)) {
+			errno = 0;
+			mini_fail(&m, "kvmclock is not stable after a move");
+		}
+	}
+	end(&m, "kvmclock is stable, with TSCs that the guest has moved apart");
+}
+
+/* The line goes up and down. With @status, what KVM says of the interrupt. */
+static __u32 rtc(struct mini *m, bool status)
+{
+	struct kvm_irq_level line = { .irq = 8, .level = 1 };
+	__u32 ret;
+
+	if (status)
+		mini_ioctl(m, m->fd, KVM_IRQ_LINE_STATUS, &line, "KVM_IRQ_LINE_STATUS");
+	else
+		mini_ioctl(m, m->fd, KVM_IRQ_LINE, &line, "KVM_IRQ_LINE");
+	/* In the place of the line. */
+	ret = line.status;
+	line.irq = 8;
+	line.level = 0;
+	mini_ioctl(m, m->fd, KVM_IRQ_LINE, &line, "KVM_IRQ_LINE");
+	return ret;
+}
+
+/* No longer in the LAPIC, as with its EOI. */
+static void rtc_end(struct mini *m)
+{
+	struct kvm_lapic_state l;
+
+	mini_ioctl(m, m->vcpu[0], KVM_GET_LAPIC, &l, "KVM_GET_LAPIC");
+	memset(l.regs + 0x210, 0, 4);
+	mini_ioctl(m, m->vcpu[0], KVM_SET_LAPIC, &l, "KVM_SET_LAPIC");
+}
+
+static void rtc_expect(struct mini *m, __u32 expected, const char *what)
+{
+	__u32 status = rtc(m, true);
+
+	if (!m->ok || status == expected)
+		return;
+	snprintf(m->why, sizeof(m->why), "%s: %u vCPUs got it, expected was %u", what,
+		 status, expected);
+	m->ok = false;
+}
+
+static void test_rtc(void)
+{
+	struct kvm_irqchip io = { .chip_id = KVM_IRQCHIP_IOAPIC };
+	struct kvm_irqchip pic = { .chip_id = KVM_IRQCHIP_PIC_SLAVE };
+	struct mini m;
+
+	mini_begin(&m);
+	mini_ioctl(&m, m.fd, KVM_CREATE_IRQCHIP, NULL, "KVM_CREATE_IRQCHIP");
+	mini_boot(&m, code_out, sizeof(code_out));
+	mini_lapic(&m, 0);
+	mini_ioctl(&m, m.fd, KVM_GET_IRQCHIP, &pic, "KVM_GET_IRQCHIP");
+	pic.chip.pic.imr = 0xff;
+	mini_ioctl(&m, m.fd, KVM_SET_IRQCHIP, &pic, "KVM_SET_IRQCHIP");
+	mini_ioctl(&m, m.fd, KVM_GET_IRQCHIP, &io, "KVM_GET_IRQCHIP");
+	io.chip.ioapic.redirtbl[8].bits = 0x38;
+	mini_ioctl(&m, m.fd, KVM_SET_IRQCHIP, &io, "KVM_SET_IRQCHIP");
+	rtc_expect(&m, 1, "the first one");
+	rtc_expect(&m, 0, "before it has ended");
+	mini_move(&m, 1);
+	rtc_expect(&m, 0, "before it has ended, after a move");
+	rtc_end(&m);
+	/* KVM counts none that nobody asks for. */
+	rtc(&m, false);
+	mini_move(&m, 0);
+	rtc_expect(&m, 1, "behind one without status and a move");
+	mini_move(&m, 1);
+	rtc_expect(&m, 0, "before that has ended, after a move");
+	rtc_end(&m);
+	rtc_expect(&m, 1, "when that has ended");
+	end(&m, "an RTC interrupt that is in service");
+}
+
+static __u8 pic_irr(struct mini *m)
+{
+	struct kvm_irqchip chip = { .chip_id = KVM_IRQCHIP_PIC_MASTER };
+
+	mini_ioctl(m, m->fd, KVM_GET_IRQCHIP, &chip, "KVM_GET_IRQCHIP");
+	return chip.chip.pic.irr;
+}
+
+static void set_line(struct mini *m, __u32 irq, __u32 level)
+{
+	struct kvm_irq_level line = { .irq = irq, .level = level };
+
+	mini_ioctl(m, m->fd, KVM_IRQ_LINE, &line, "KVM_IRQ_LINE");
+}
+
+static void irqfd(struct mini *m, int fd, int resample, __u32 gsi, __u32 flags)
+{
+	struct kvm_irqfd i = {
+		.fd = fd,
+		.gsi = gsi,
+		.flags = flags,
+		.resamplefd = resample,
+	};
+
+	mini_ioctl(m, m->fd, KVM_IRQFD, &i, "KVM_IRQFD");
+}
+
+/* Lines 5 and 6 are userspace's and an irqfd's, one of which holds them. */
+static void test_pic(void)
+{
+	struct kvm_irqchip chip = { .chip_id = KVM_IRQCHIP_PIC_MASTER };
+	__u64 one = 1;
+	struct mini m;
+	int fd[3], i, to;
+
+	mini_begin(&m);
+	for (i = 0; i < 3; i++)
+		fd[i] = eventfd(0, EFD_CLOEXEC);
+	mini_ioctl(&m, m.fd, KVM_CREATE_IRQCHIP, NULL, "KVM_CREATE_IRQCHIP");
+	mini_boot(&m, code_out, sizeof(code_out));
+	mini_ioctl(&m, m.fd, KVM_GET_IRQCHIP, &chip, "KVM_GET_IRQCHIP");
+	chip.chip.pic.elcr = 0x60;
+	mini_ioctl(&m, m.fd, KVM_SET_IRQCHIP, &chip, "KVM_SET_IRQCHIP");
+	irqfd(&m, fd[0], fd[2], 5, KVM_IRQFD_FLAG_RESAMPLE);
+	irqfd(&m, fd[1], fd[2], 6, KVM_IRQFD_FLAG_RESAMPLE);
+	set_line(&m, 5, 1);
+	if (m.ok && write(fd[1], &one, sizeof(one)) != sizeof(one))
+		mini_fail(&m, "eventfd");
+	/* A work of the kernel's raises the line. */
+	for (i = 0; m.ok && pic_irr(&m) != 0x60 && i < 1000; i++)
+		usleep(10000);
+	for (to = 1; to >= 0; to--) {
+		mini_move(&m, to);
+		/* The other one lets go. */
+		if (to)
+			irqfd(&m, fd[0], -1, 5, KVM_IRQFD_FLAG_DEASSIGN);
+		set_line(&m, 6, 1);
+		set_line(&m, 6, 0);
+		if (m.ok && pic_irr(&m) != 0x60) {
+			snprintf(m.why, sizeof(m.why),
+				 "lines 5 and 6 are held high, the PIC has %#x",
+				 pic_irr(&m));
+			m.ok = false;
+		}
+	}
+	for (i = 0; i < 3; i++)
+		close(fd[i]);
+	end(&m, "lines of the PIC that one of two holds high");
+}
+
+static void segment(__u8 *at, __u16 selector, __u16 attrib)
+{
+	__u32 limit = ~0u;
+
+	memcpy(at, &selector, 2);
+	memcpy(at + 2, &attrib, 2);
+	memcpy(at + 4, &limit, 4);
+}
+
+static void put64(__u8 *at, __u64 value)
+{
+	memcpy(at, &value, sizeof(value));
+}
+
+/*
+ * The vCPU is in the guest's guest, in real mode as it began. The hypervisor intercepts
+ * invalid opcodes, and goes on at L1_CODE, with paging.
+ */
+static void enter_svm(struct mini *m)
+{
+	static const __u8 code[] = { 0xe6, L1_PORT, 0xeb, 0xfc };
+	struct {
+		struct kvm_nested_state head;
+		__u8 vmcb[4096];
+	} ns = { 0 };
+	__u8 *save = ns.vmcb + 0x400;
+	__u32 table = 0x83;
+
+	memcpy(m->mem + L1_CODE, code, sizeof(code));
+	memcpy(m->mem + L1_TABLE, &table, sizeof(table));
+	if (m->ok && !mini_msr_set(m, MSR_EFER, EFER_SVME))
+		mini_fail(m, "EFER.SVME");
+	ns.head.flags = KVM_STATE_NESTED_GUEST_MODE | KVM_STATE_NESTED_GIF_SET;
+	ns.head.format = KVM_STATE_NESTED_FORMAT_SVM;
+	ns.head.size = sizeof(ns);
+	ns.head.hdr.svm.vmcb_pa = L1_VMCB;
+	/* Exception 6, VMRUN; ASID 1. */
+	ns.vmcb[0x08] = 1 << 6;
+	ns.vmcb[0x10] = 1;
+	ns.vmcb[0x58] = 1;
+	segment(save, 0x10, 0xc93);
+	segment(save + 0x10, 8, 0xc9b);
+	segment(save + 0x20, 0x10, 0xc93);
+	segment(save + 0x30, 0x10, 0xc93);
+	put64(save + 0xd0, EFER_SVME);
+	put64(save + 0x148, 0x10);
+	put64(save + 0x150, L1_TABLE);
+	put64(save + 0x158, 0x80000011);
+	put64(save + 0x160, 0x400);
+	put64(save + 0x168, 0xffff0ff0);
+	put64(save + 0x170, 2);
+	put64(save + 0x178, L1_CODE);
+	mini_ioctl(m, m->vcpu[0], KVM_SET_NESTED_STATE, &ns, "KVM_SET_NESTED_STATE");
+}
+
+static void test_exception(void)
+{
+	static const char what[] = "an exception that userspace has set in a guest's guest";
+	struct kvm_vcpu_events ev;
+	struct mini m;
+
+	if (!is_amd()) {
+		ksft_test_result_skip("%s: on SVM\n", what);
+		return;
+	}
+	mini_begin(&m);
+	mini_cap(&m, m.fd, KVM_CAP_EXCEPTION_PAYLOAD, 1);
+	mini_boot(&m, code_out, sizeof(code_out));
+	*(__u32 *)(m.mem + 6 * 4) = MINI_CODE;
+	enter_svm(&m);
+	mini_ioctl(&m, m.vcpu[0], KVM_GET_VCPU_EVENTS, &ev, "KVM_GET_VCPU_EVENTS");
+	ev.flags |= KVM_VCPUEVENT_VALID_PAYLOAD;
+	ev.exception.pending = 1;
+	ev.exception.nr = 6;
+	mini_ioctl(&m, m.vcpu[0], KVM_SET_VCPU_EVENTS, &ev, "KVM_SET_VCPU_EVENTS");
+	mini_move(&m, 1);
+	mini_run(&m, 0, KVM_EXIT_IO, "run after the move");
+	if (m.ok && m.run[0]->io.port != L1_PORT) {
+		snprintf(m.why, sizeof(m.why),
+			 "the hypervisor in the guest did not get it: port %#x",
+			 m.run[0]->io.port);
+		m.ok = false;
+	}
+	end(&m, what);
+}
+
 /* Why a VM cannot be moved is said by name. */
 static void refused(struct mini *m, const char *reason)
 {
@@ -561,8 +847,8 @@ static void on_alarm(int sig)
 static void (* const tests[])(void) = {
 	test_msrs, test_clock_stopped, test_step, test_kicked, test_hv_reset,
 	test_hv_crash, test_exits, test_x2apic, test_quirks, test_initially_set,
-	test_nmis, test_edge, test_cap_name, test_ioctl_name,
-	test_shut_down,
+	test_nmis, test_edge, test_tsc, test_rtc, test_pic, test_exception,
+	test_cap_name, test_ioctl_name, test_shut_down,
 };
 
 int main(int argc, char **argv)
