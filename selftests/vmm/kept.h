@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The tests of vmm-kept; each tells its result itself. */
+#ifndef KEPT_H
+#define KEPT_H
+
+#include <linux/types.h>
+#include <stdbool.h>
+
+#define PORT		0x10
+
+struct mini;
+
+/* A guest that writes its AL to PORT for ever. */
+static const __u8 code_out[] = { 0xe6, PORT, 0xeb, 0xfc };
+
+/* vmm-kept.c */
+void kept_end(struct mini *m, const char *what);
+/* Here, as kselftest.h counts by files. */
+void kept_skip(const char *what, const char *why);
+bool kept_is_amd(void);
+
+/* kept-irqchip.c */
+void kept_edge(void);
+void kept_rtc(void);
+void kept_pic(void);
+
+/* kept-nested.c */
+void kept_exception(void);
+
+#endif
