@@ -16,6 +16,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 #include <kselftest.h>
 #include "vmm.h"
@@ -38,6 +39,7 @@ static const char usage[] =
 #define PATIENCE	1		/* ticks until a call gets a signal */
 #define STUCK		3000		/* ticks until a process without a call is killed */
 #define DYING		30000		/* ticks that it may take then */
+#define PROGRESS	60		/* seconds between two lines */
 #define NOBODY		65534
 #define FILES_MORE	128		/* the kernel's count is a rough one */
 
@@ -223,6 +225,7 @@ static void run(struct worker *like, __u64 calls)
 	} p[WORKERS] = { 0 };
 	struct board *b = like->board;
 	struct rng r = { mix(like->seed, 77, 0, 0) };
+	time_t tell = time(NULL) + PROGRESS;
 	unsigned int i, live;
 
 	do {
@@ -265,6 +268,11 @@ static void run(struct worker *like, __u64 calls)
 			} else if (one_in(&r, 500)) {
 				kill(p[i].pid, SIGKILL);
 			}
+		}
+		if (time(NULL) >= tell) {
+			tell = time(NULL) + PROGRESS;
+			ksft_print_msg("%llu calls of %llu\n", sum(b->calls, -1), calls);
+			fflush(stdout);
 		}
 		usleep(TICK_US);
 	} while (live && !undying);
