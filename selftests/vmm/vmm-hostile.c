@@ -36,10 +36,12 @@ static const char usage[] =
 "  -v        say of each process how it ended, and where its threads' sequences did\n";
 
 #define TICK_US		10000
-#define PATIENCE	1		/* ticks until a call gets a signal */
+#define PATIENCE_RUN	2		/* ticks until a KVM_RUN gets a signal */
+#define PATIENCE	50		/* until whatever else gets one */
 #define STUCK		3000		/* ticks until a process without a call is killed */
 #define DYING		30000		/* ticks that it may take then */
 #define PROGRESS	60		/* seconds between two lines */
+#define UNFIT		3		/* exit status */
 #define NOBODY		65534
 #define FILES_MORE	128		/* the kernel's count is a rough one */
 
@@ -101,10 +103,19 @@ static void watch_threads(struct worker *w)
 			running++;
 			same[i] = now == seen[i] ? same[i] + 1 : 0;
 			seen[i] = now;
-			if (same[i] >= PATIENCE)
+			if (same[i] >= PATIENCE ||
+			    (same[i] >= PATIENCE_RUN &&
+			     VMM_LOAD(w->board->last[w->id][i]) == KVM_RUN))
 				pthread_kill(w->t[i].thread, SIGUSR1);
 		}
 	} while (running);
+}
+
+/* It is no VMM's fault: without memory, say. The whole run ends with that. */
+static void unfit_worker(const char *what, int error)
+{
+	fprintf(stderr, "vmm-hostile: %s: %s\n", what, strerror(error));
+	_exit(UNFIT);
 }
 
 static void drop_root(const struct worker *w)
@@ -112,7 +123,7 @@ static void drop_root(const struct worker *w)
 	struct stat st;
 
 	if (stat(w->nodes[0], &st) || setgroups(0, NULL) || setgid(st.st_gid) || setuid(NOBODY))
-		_exit(3);
+		unfit_worker("another user", errno);
 }
 
 static void worker_run(struct worker *w)
@@ -132,10 +143,8 @@ static void worker_run(struct worker *w)
 	if (w->id)
 		drop_root(w);
 	r = args_open(w) ?: args_serve(w);
-	if (r) {
-		fprintf(stderr, "vmm-hostile: memory of arguments: %s\n", strerror(-r));
-		_exit(3);
-	}
+	if (r)
+		unfit_worker("memory of arguments", -r);
 	for (i = 0; i < THREADS; i++) {
 		struct thread *t = &w->t[i];
 
@@ -143,9 +152,11 @@ static void worker_run(struct worker *w)
 		t->id = i;
 		t->rng.s = mix(w->seed, w->id, w->round, i);
 	}
-	for (i = 0; i < THREADS; i++)
-		if (pthread_create(&w->t[i].thread, NULL, run_thread, &w->t[i]))
-			_exit(3);
+	for (i = 0; i < THREADS; i++) {
+		r = pthread_create(&w->t[i].thread, NULL, run_thread, &w->t[i]);
+		if (r)
+			unfit_worker("thread", r);
+	}
 	watch_threads(w);
 	if (w->verbose)
 		for (i = 0; i < THREADS; i++)
@@ -201,7 +212,7 @@ static bool reap(pid_t pid, unsigned int id, unsigned int round, bool tell)
 		return false;
 	if (tell)
 		ksft_print_msg("process %u round %u ended with status %#x\n", id, round, status);
-	if (WIFEXITED(status) && WEXITSTATUS(status) == 3)
+	if (WIFEXITED(status) && WEXITSTATUS(status) == UNFIT)
 		unfit++;
 	return true;
 }
