@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* vmm-args: a VMM that changes what KVM and kvm-core read of it. */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/kvm_core.h>
@@ -387,18 +386,6 @@ static void test_missing(void)
 			 "a move does not wait for guest memory that is missing\n");
 }
 
-static long open_files(void)
-{
-	FILE *f = fopen("/proc/sys/fs/file-nr", "r");
-	long n = -1;
-
-	if (f && fscanf(f, "%ld", &n) != 1)
-		n = -1;
-	if (f)
-		fclose(f);
-	return n;
-}
-
 #define IOEVENTFDS 400
 
 /* KVM keeps an ioeventfd whose eventfd is closed, and keeps no file of it open. */
@@ -412,14 +399,14 @@ static void test_closed_ioeventfds(void)
 	int i, there = 0;
 
 	raw_open(&v);
-	before = open_files();
+	before = left_files();
 	for (i = 0; i < IOEVENTFDS; i++) {
 		io.addr = 0x100000 + i * 8;
 		io.fd = eventfd(0, EFD_CLOEXEC);
 		ok &= io.fd >= 0 && !ioctl(v.vm, KVM_IOEVENTFD, &io);
 		close(io.fd);
 	}
-	after = open_files();
+	after = left_files();
 	/* Other processes of the host have some. */
 	if (after - before > IOEVENTFDS / 4) {
 		ksft_print_msg("%ld files more after %d eventfds were closed\n",
@@ -487,22 +474,10 @@ static void race_child(void)
 	_exit(ok ? 0 : 1);
 }
 
-static int count_vms(void)
-{
-	DIR *d = opendir("/sys/kernel/kvm_core/vms");
-	struct dirent *e;
-	int n = 0;
-
-	while (d && (e = readdir(d)))
-		n += e->d_name[0] != '.';
-	if (d)
-		closedir(d);
-	return n;
-}
-
 static void test_race(void)
 {
-	int i, status, tries, left;
+	int i, status, tries;
+	unsigned int left;
 	bool ok = true;
 	pid_t pid;
 
@@ -513,10 +488,10 @@ static void test_race(void)
 		ok &= pid > 0 && waitpid(pid, &status, 0) == pid && !status;
 	}
 	/* The last files go when the host gets round to it. */
-	for (tries = 0; (left = count_vms()) && tries < 600; tries++)
+	for (tries = 0; (left = left_vms()) && tries < 600; tries++)
 		usleep(50000);
 	if (left)
-		ksft_print_msg("%d VMs of no process are left\n", left);
+		ksft_print_msg("%u VMs of no process are left\n", left);
 	ksft_test_result(ok && !left,
 			 "a VM does not hold itself, whatever a descriptor turns into\n");
 }

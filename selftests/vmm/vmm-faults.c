@@ -248,18 +248,6 @@ static void test_ring_mapped(bool undone)
 			 undone ? "undone" : "committed");
 }
 
-static long open_files(void)
-{
-	FILE *f = fopen("/proc/sys/fs/file-nr", "r");
-	long n = -1;
-
-	if (f && fscanf(f, "%ld", &n) != 1)
-		n = -1;
-	if (f)
-		fclose(f);
-	return n;
-}
-
 /* Half of them deassigned, half of them closed only: an irqfd ends either way. */
 static void test_closed_eventfds(void)
 {
@@ -273,7 +261,7 @@ static void test_closed_eventfds(void)
 
 	r = move_fd(t->vm->fd, to, &mv);
 	ok = says(&mv, r, 0, KVM_CORE_STAGE_RETIRE, "");
-	before = open_files();
+	before = left_files();
 	for (i = 0; ok && i < 3000; i++) {
 		irqfd.fd = eventfd(0, EFD_NONBLOCK);
 		irqfd.flags = 0;
@@ -294,7 +282,7 @@ static void test_closed_eventfds(void)
 		}
 	}
 	for (i = 0; i < 100; i++) {
-		after = open_files();
+		after = left_files();
 		if (after < before + 600)
 			break;
 		usleep(50000);

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* vmm-hostile: VMMs that call everything with anything; the host stays as it was. */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
@@ -289,31 +288,6 @@ static void run(struct worker *like, __u64 calls)
 	} while (live && !undying);
 }
 
-static long open_files(void)
-{
-	FILE *f = fopen("/proc/sys/fs/file-nr", "re");
-	long n = -1;
-
-	if (f && fscanf(f, "%ld", &n) != 1)
-		n = -1;
-	if (f)
-		fclose(f);
-	return n;
-}
-
-static unsigned int count_vms(void)
-{
-	DIR *d = opendir("/sys/kernel/kvm_core/vms");
-	struct dirent *e;
-	unsigned int n = 0;
-
-	while (d && (e = readdir(d)))
-		n += e->d_name[0] != '.';
-	if (d)
-		closedir(d);
-	return n;
-}
-
 /* Orphans have time; the operator need not wait. How many are left. */
 static unsigned int release_sessions(void)
 {
@@ -347,8 +321,8 @@ static void check_left(long files)
 
 	for (i = 0; i < 1200; i++) {
 		sessions = release_sessions();
-		vms = count_vms();
-		more = open_files() - files;
+		vms = left_vms();
+		more = left_files() - files;
 		if (!sessions && !vms && more <= FILES_MORE)
 			break;
 		usleep(50000);
@@ -418,7 +392,7 @@ int main(int argc, char **argv)
 	if (b == MAP_FAILED)
 		ksft_exit_fail_msg("no memory\n");
 	like.board = b;
-	files = open_files();
+	files = left_files();
 	if (socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, like.sock))
 		ksft_exit_fail_msg("socketpair: %s\n", strerror(errno));
 	fflush(stdout);

@@ -292,6 +292,12 @@ static inline struct guest_cpu *vm_cpu_page(char *mem, unsigned int n)
 	return (struct guest_cpu *)(mem + GUEST_CPU(n));
 }
 
+/* left.c */
+/* Files that are open, or that the host has not come to closing; the kernel counts roughly. */
+long left_files(void);
+/* VMs that kvm-core knows. */
+unsigned int left_vms(void);
+
 __u64 now_ns(void);
 
 #endif
