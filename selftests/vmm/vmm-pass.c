@@ -71,6 +71,20 @@ static enum watch_result broken(struct watch *w, const char *what)
 	return WATCH_FAIL;
 }
 
+static void describe_chips(struct vm *vm)
+{
+	struct kvm_irqchip pic = { .chip_id = KVM_IRQCHIP_PIC_MASTER };
+	struct kvm_pit_state2 pit;
+
+	if (vm->shape.split || ioctl(vm->fd, KVM_GET_IRQCHIP, &pic) ||
+	    ioctl(vm->fd, KVM_GET_PIT2, &pit))
+		return;
+	ksft_print_msg("PIC: IRR 0x%x, ISR 0x%x, IMR 0x%x, lines 0x%x\n", pic.chip.pic.irr,
+		       pic.chip.pic.isr, pic.chip.pic.imr, pic.chip.pic.last_irr);
+	ksft_print_msg("PIT: channel 0 counts %u, mode %u\n", pit.channels[0].count,
+		       pit.channels[0].mode);
+}
+
 /* What the vCPUs of a guest that failed wait for, as KVM sees it. */
 static void describe(struct vm *vm)
 {
@@ -82,6 +96,7 @@ static void describe(struct vm *vm)
 	unsigned int i, k;
 
 	vm_pause(vm);
+	describe_chips(vm);
 	for (i = 0; i < vm->shape.cpus; i++) {
 		int fd = vm->vcpu[i].fd;
 
