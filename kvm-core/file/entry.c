@@ -51,8 +51,7 @@ void core_entry_free(struct core_record *rec, struct core_entry *e)
 	}
 	if (e->len <= SMALL_LEN)
 		e = xchg(&rec->spare, e);
-	if (e)
-		kvfree(e);
+	kvfree(e);
 }
 
 /**
