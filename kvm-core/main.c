@@ -26,6 +26,7 @@ const struct core_above core_above = {
 	.pi_take = core_pi_take,
 	.pi_end = core_pi_end,
 	.move_self = core_control_move_self,
+	.adopt = core_control_adopt,
 	.vm_add = core_sysfs_vm_add,
 };
 

@@ -8,6 +8,7 @@
 
 struct core_instance;
 struct core_vm;
+struct kvm_core_adopt;
 struct kvm_core_move;
 
 /* control.c */
@@ -17,6 +18,7 @@ int core_control_init(void);
 void core_control_exit(void);
 long core_control_move_self(struct core_vm *vm,
 			    struct kvm_core_move __user *arg);
+long core_control_adopt(struct core_vm *vm, struct kvm_core_adopt __user *arg);
 
 /* sysfs.c */
 int core_sysfs_init(void);

@@ -84,14 +84,18 @@ static int move_to(struct core_vm *vm, struct kvm_core_move *args, bool own)
  * For the operator's handoffs: a VMM that asks for its own gets the reason, and could
  * fill the log. The command's name is a VMM's, too.
  */
-static void log_failure(const struct core_vm *vm, const struct kvm_core_move *args)
+static void log_failure(struct core_vm *vm, const struct kvm_core_move *args)
 {
+	struct core_owner owner;
+
 	/* Without an instance it has not begun. */
 	if (!args->error || args->error == EALREADY || !*args->from)
 		return;
+	core_vm_owner(vm, &owner);
 	pr_warn("VM %d (%*pEhp, pid %d) stays on %s: stage %s: %s (error %u)\n", vm->id,
-		(int)strlen(vm->comm), vm->comm, pid_nr(vm->pid), args->from,
+		(int)strlen(owner.comm), owner.comm, pid_nr(owner.pid), args->from,
 		core_stage_name(args->stage), args->reason, args->error);
+	core_owner_exit(&owner);
 }
 
 static struct core_vm *vm_of_fd(int fd)
@@ -354,6 +358,62 @@ long core_control_move_self(struct core_vm *vm,
 	if (!r) {
 		r = move_to(vm, args, true);
 		if (copy_to_user(arg, args, sizeof(*args)))
+			r = -EFAULT;
+	}
+	kfree(args);
+	return r;
+}
+
+/* As copy_args(); the arrays are left to core_adopt(). */
+static int copy_adopt(struct kvm_core_adopt *args, struct kvm_core_adopt __user *from)
+{
+	if (copy_from_user(args, from, offsetof(struct kvm_core_adopt, move)))
+		return -EFAULT;
+	if (args->argsz != sizeof(*args) || args->flags ||
+	    memchr_inv(args->reserved, 0, sizeof(args->reserved)))
+		return -EINVAL;
+	return copy_args(&args->move, &from->move);
+}
+
+static int adopt_to(struct core_vm *vm, struct kvm_core_adopt *args)
+{
+	struct core_instance *to = NULL;
+	int r;
+
+	if (args->move.instance[0]) {
+		to = core_get_by_name(args->move.instance);
+		if (!to)
+			return no_target(&args->move);
+	}
+	args->move.vm = vm->id;
+	r = core_adopt(vm, to, args);
+	if (to)
+		core_put(to);
+	return r;
+}
+
+/**
+ * core_control_adopt - KVM_CORE_VM_ADOPT: a process takes a VM into its address space
+ * @vm: the VM
+ * @arg: the argument
+ *
+ * Context: process, without the VM's gate; sleeps.
+ * Return: as core_adopt().
+ */
+long core_control_adopt(struct core_vm *vm, struct kvm_core_adopt __user *arg)
+{
+	struct kvm_core_adopt *args;
+	long r;
+
+	if (!vm)
+		return -ENOENT;
+	args = kzalloc(sizeof(*args), GFP_KERNEL);
+	if (!args)
+		return -ENOMEM;
+	r = copy_adopt(args, arg);
+	if (!r) {
+		r = adopt_to(vm, args);
+		if (copy_to_user(&arg->move, &args->move, sizeof(args->move)))
 			r = -EFAULT;
 	}
 	kfree(args);

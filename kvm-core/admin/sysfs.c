@@ -211,27 +211,39 @@ static ssize_t instance_show(struct kobject *kobj, struct kobj_attribute *attr,
 static ssize_t pid_show(struct kobject *kobj, struct kobj_attribute *attr,
 			char *buf)
 {
-	return sysfs_emit(buf, "%d\n", pid_vnr(vm_of(kobj)->pid));
+	struct core_owner owner;
+	pid_t pid;
+
+	core_vm_owner(vm_of(kobj), &owner);
+	pid = pid_vnr(owner.pid);
+	core_owner_exit(&owner);
+	return sysfs_emit(buf, "%d\n", pid);
 }
 
 static ssize_t comm_show(struct kobject *kobj, struct kobj_attribute *attr,
 			 char *buf)
 {
-	const char *comm = vm_of(kobj)->comm;
 	char escaped[2 * TASK_COMM_LEN];
+	struct core_owner owner;
 	int len;
 
+	core_vm_owner(vm_of(kobj), &owner);
 	/* As in /proc/PID/status: the VMM has chosen it, and a reader expects a line. */
-	len = string_escape_str(comm, escaped, sizeof(escaped) - 1,
+	len = string_escape_str(owner.comm, escaped, sizeof(escaped) - 1,
 				ESCAPE_SPACE | ESCAPE_SPECIAL, "\n\\");
+	core_owner_exit(&owner);
 	return sysfs_emit(buf, "%.*s\n", len, escaped);
 }
 
 static ssize_t uid_show(struct kobject *kobj, struct kobj_attribute *attr,
 			char *buf)
 {
+	struct core_owner owner;
+
+	core_vm_owner(vm_of(kobj), &owner);
+	core_owner_exit(&owner);
 	return sysfs_emit(buf, "%u\n",
-			  from_kuid_munged(current_user_ns(), vm_of(kobj)->uid));
+			  from_kuid_munged(current_user_ns(), owner.uid));
 }
 
 static ssize_t vcpus_show(struct kobject *kobj, struct kobj_attribute *attr,

@@ -108,6 +108,8 @@ long core_file_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 
 	if (cf->kind == CORE_FILE_VM && cmd == KVM_CORE_VM_MOVE)
 		return core_above.move_self(cf->vm, (void __user *)arg);
+	if (cf->kind == CORE_FILE_VM && cmd == KVM_CORE_VM_ADOPT)
+		return core_above.adopt(cf->vm, (void __user *)arg);
 
 	if (down_read_killable(cf->gate))
 		return -EINTR;
@@ -402,6 +404,7 @@ void core_file_swap(struct file *a, struct file *b)
 	spin_lock(&x->backing);
 	swap(x->inner, y->inner);
 	swap(x->ci, y->ci);
+	swap(x->mm, y->mm);
 	swap(a->private_data, b->private_data);
 	spin_unlock(&x->backing);
 }
@@ -466,6 +469,8 @@ struct file *kvm_core_getfile(struct kvm_core_instance *inst, const char *name,
 	if (!cf)
 		return ERR_PTR(-ENOMEM);
 	cf->id = id;
+	cf->mm = current->mm;
+	mmgrab(cf->mm);
 	r = -ENOMEM;
 	if (kind == CORE_FILE_VCPU) {
 		cf->vcpu = core_vcpu_alloc();

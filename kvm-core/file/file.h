@@ -32,6 +32,7 @@ struct core_carry;
 struct core_instance;
 struct core_move;
 struct core_vcpu_state;
+struct kvm_core_adopt;
 struct kvm_core_move;
 
 /* Pins of the in-kernel IOAPIC, and the GSIs that lead there by default. */
@@ -60,7 +61,8 @@ enum core_file_kind {
  *		being prepared as target of a handoff
  * @vcpu:	of a vCPU
  * @mm:		of /dev/kvm*: of the process that opened it; counted (mmgrab), only
- *		compared
+ *		compared. Otherwise that which the instance's object belongs to: of the
+ *		backing, for the handoff
  * @link:	in core_vm.files or, of /dev/kvm*, in a list of file.c; under
  *		core_files_lock
  * @gate:	held for reading by every forwarded operation, except those of a
@@ -71,7 +73,7 @@ enum core_file_kind {
  * @own_gate:	of a file without VM
  * @rec:	configuration that went through this file
  *
- * @inner, @ci and file->private_data, the backing, are constant but for a
+ * @inner, @ci, @mm and file->private_data, the backing, are constant but for a
  * handoff, which holds @gate or the vCPU's gate.
  */
 struct core_file {
@@ -132,6 +134,20 @@ struct core_vcpu {
 };
 
 /**
+ * struct core_owner - the process whose VM it is: that created it, or has adopted it
+ * @mm:		its address space; counted (mmgrab)
+ * @pid:	it
+ * @comm:	its name then
+ * @uid:	its user
+ */
+struct core_owner {
+	struct mm_struct *mm;
+	struct pid *pid;
+	char comm[TASK_COMM_LEN];
+	kuid_t uid;
+};
+
+/**
  * struct core_vm - a VM, as long as one of its descriptors is open
  * @link:	in core_vms, under vms_lock
  * @kobj:	directory in /sys/kernel/kvm_core/vms, and the reference count;
@@ -142,9 +158,7 @@ struct core_vcpu {
  *		vms_lock, while @gate is held for writing
  * @cookie:	the instance's own object, which it has as long as a descriptor of the
  *		VM is open; as @ci, or under a vCPU's gate
- * @pid:	process that created it
- * @comm:	its name then
- * @uid:	its user
+ * @owner:	whose it is; changes as @ci
  * @vcpus:	vCPU descriptors that are open
  * @vcpus_made:	vCPUs that were created, whether or not their descriptor is open
  * @files:	its core_files; under core_files_lock
@@ -155,7 +169,6 @@ struct core_vcpu {
  *		waited for by other VMs; a handoff takes it when no ioctl on the VM
  *		is under way
  * @carry:	pages that are dirty and that the instance does not know of (dirty.c)
- * @mm:		of the process that created it; counted (mmgrab)
  * @gate:	core_file.gate of its files; a handoff, which then has the vCPUs' gates,
  *		only tries to take it
  * @moving:	taken by the handoff that has the VM
@@ -172,9 +185,7 @@ struct core_vm {
 	int id;
 	struct core_instance *ci;
 	const void *cookie;
-	struct pid *pid;
-	char comm[TASK_COMM_LEN];
-	kuid_t uid;
+	struct core_owner owner;
 	atomic_t vcpus;
 	atomic_t vcpus_made;
 	struct list_head files;
@@ -182,7 +193,6 @@ struct core_vm {
 	DECLARE_BITMAP(lines, CORE_LINES);
 	struct mutex carry_lock;	/* see above */
 	struct core_carry *carry;
-	struct mm_struct *mm;
 	struct rw_semaphore gate;
 	struct mutex moving;		/* see above */
 	bool own;
@@ -202,6 +212,7 @@ struct core_vm {
  * @pi_take:	KVM_CORE_VCPU_TAKE_PI
  * @pi_end:	the vCPU that had the posted-interrupt descriptor ends
  * @move_self:	KVM_CORE_VM_MOVE
+ * @adopt:	KVM_CORE_VM_ADOPT
  * @vm_add:	a VM is to be shown to the operator; owns it from then on
  */
 struct core_above {
@@ -214,6 +225,7 @@ struct core_above {
 	long (*pi_take)(struct file *file, struct core_file *to, unsigned long fd);
 	void (*pi_end)(void *pi);
 	long (*move_self)(struct core_vm *vm, struct kvm_core_move __user *arg);
+	long (*adopt)(struct core_vm *vm, struct kvm_core_adopt __user *arg);
 	int (*vm_add)(struct core_vm *vm);
 };
 
@@ -259,6 +271,10 @@ void core_vm_put(struct core_vm *vm);
 struct core_instance *core_vm_pin(struct core_vm *vm);
 void core_vm_instance(struct core_vm *vm, char name[KVM_CORE_NAME_LEN]);
 void core_vm_free(struct core_vm *vm);
+void core_owner_init(struct core_owner *owner);
+void core_owner_exit(struct core_owner *owner);
+void core_vm_owner(struct core_vm *vm, struct core_owner *owner);
+void core_vm_own(struct core_vm *vm, struct core_owner *owner);
 void core_vm_exit(void);
 void core_vm_vcpu(struct core_vm *vm, int change);
 void core_vm_switch(struct core_vm *vm, struct core_instance *ci,

@@ -110,16 +110,12 @@ struct core_vm *core_vm_create(struct core_instance *ci, const void *cookie)
 	vm->users = 1;
 	vm->ci = ci;
 	vm->cookie = cookie;
-	vm->pid = get_task_pid(current, PIDTYPE_TGID);
-	vm->uid = current_uid();
-	get_task_comm(vm->comm, current->group_leader);
+	core_owner_init(&vm->owner);
 	INIT_LIST_HEAD(&vm->files);
 	init_rwsem(&vm->gate);
 	mutex_init(&vm->moving);
 	mutex_init(&vm->carry_lock);
 	init_waitqueue_head(&vm->wait);
-	vm->mm = current->mm;
-	mmgrab(vm->mm);
 
 	/* It frees the VM when it fails. */
 	r = core_above.vm_add(vm);
@@ -255,6 +251,63 @@ void core_vm_instance(struct core_vm *vm, char name[KVM_CORE_NAME_LEN])
 }
 
 /**
+ * core_owner_init - the current process, as owner of a VM
+ * @owner: filled in, for core_owner_exit()
+ *
+ * Context: process, with an address space.
+ */
+void core_owner_init(struct core_owner *owner)
+{
+	owner->mm = current->mm;
+	mmgrab(owner->mm);
+	owner->pid = get_task_pid(current, PIDTYPE_TGID);
+	owner->uid = current_uid();
+	get_task_comm(owner->comm, current->group_leader);
+}
+
+/**
+ * core_owner_exit - undo core_owner_init() or core_vm_owner()
+ * @owner: from there
+ *
+ * Context: process.
+ */
+void core_owner_exit(struct core_owner *owner)
+{
+	mmdrop(owner->mm);
+	put_pid(owner->pid);
+}
+
+/**
+ * core_vm_owner - whose VM is it
+ * @vm: the VM, with a reference
+ * @owner: filled in, for core_owner_exit()
+ *
+ * Context: process.
+ */
+void core_vm_owner(struct core_vm *vm, struct core_owner *owner)
+{
+	spin_lock(&vms_lock);
+	*owner = vm->owner;
+	mmgrab(owner->mm);
+	get_pid(owner->pid);
+	spin_unlock(&vms_lock);
+}
+
+/**
+ * core_vm_own - a VM is another process's from here on
+ * @vm: the VM, in a handoff that commits
+ * @owner: the process; exchanged with the former
+ *
+ * Context: process.
+ */
+void core_vm_own(struct core_vm *vm, struct core_owner *owner)
+{
+	spin_lock(&vms_lock);
+	swap(vm->owner, *owner);
+	spin_unlock(&vms_lock);
+}
+
+/**
  * core_vm_free - the last reference is gone
  * @vm: the VM
  *
@@ -266,8 +319,7 @@ void core_vm_free(struct core_vm *vm)
 	idr_remove(&vm_ids, vm->id);
 	spin_unlock(&vms_lock);
 	core_above.dirty_free(vm);
-	mmdrop(vm->mm);
-	put_pid(vm->pid);
+	core_owner_exit(&vm->owner);
 	kfree(vm);
 }
 
@@ -321,7 +373,8 @@ void core_vm_vcpu(struct core_vm *vm, int change)
 /**
  * core_vm_switch - a VM belongs to another instance
  * @vm: the VM; its gate is held for writing
- * @ci: the instance, pinned by the VM's descriptors, after core_vm_come()
+ * @ci: the instance, pinned by the VM's descriptors, after core_vm_come() if it is
+ *	another
  * @cookie: its own object
  *
  * Context: process.
@@ -330,7 +383,8 @@ void core_vm_switch(struct core_vm *vm, struct core_instance *ci,
 		    const void *cookie)
 {
 	spin_lock(&vms_lock);
-	atomic_dec(&vm->ci->vms);
+	if (vm->ci != ci)
+		atomic_dec(&vm->ci->vms);
 	vm->ci = ci;
 	vm->cookie = cookie;
 	spin_unlock(&vms_lock);

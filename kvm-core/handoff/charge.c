@@ -99,17 +99,17 @@ int core_charge_room(struct core_charge *ch, unsigned long pages)
 }
 
 /**
- * core_charge_cpu - the current thread gets its CPU time from a VM's cgroups
- * @vm: the VM
+ * core_charge_cpu - the current thread gets its CPU time from a process's cgroups
+ * @pid: the process that the VM is, or is going to be, of
  *
  * In the root of all hierarchies there is none to be had from. When its process is gone,
  * the handoff fails anyway.
  *
  * Context: a kernel thread; sleeps.
  */
-void core_charge_cpu(struct core_vm *vm)
+void core_charge_cpu(struct pid *pid)
 {
-	struct task_struct *owner = get_pid_task(vm->pid, PIDTYPE_TGID);
+	struct task_struct *owner = get_pid_task(pid, PIDTYPE_TGID);
 
 	if (!owner)
 		return;

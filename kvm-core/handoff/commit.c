@@ -14,6 +14,7 @@ static void swap_files(struct core_move *mv)
 	list_for_each_entry(p, &mv->pairs, link)
 		core_file_swap(p->file, p->target);
 	core_vm_switch(mv->vm, mv->to, mv->vm_file->private_data);
+	core_adopt_commit(mv);
 }
 
 /**

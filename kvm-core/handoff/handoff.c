@@ -148,7 +148,7 @@ static int standing_part(struct core_move *mv)
 		r = core_move_fail(mv, -ETIMEDOUT, "stopped for longer than %u us",
 				   mv->args->deadline_us);
 	r = stage_end(mv, r);
-	if (!r && core_vm_come(mv->to))
+	if (!r && mv->from != mv->to && core_vm_come(mv->to))
 		r = core_move_fail(mv, -ENODEV, "%s takes no VMs any more",
 				   mv->to->inst->name);
 	if (!r)
@@ -243,12 +243,12 @@ static int run(struct core_move *mv)
  * CPUID. This thread is that process for the target. The VMM can change it no more: its
  * first vCPU has locked it.
  */
-static void take_permission(const struct core_vm *vm)
+static void take_permission(struct pid *pid)
 {
 	struct task_struct *owner;
 
 	rcu_read_lock();
-	owner = pid_task(vm->pid, PIDTYPE_TGID);
+	owner = pid_task(pid, PIDTYPE_TGID);
 	if (owner)
 		current->thread.fpu.guest_perm = owner->thread.fpu.guest_perm;
 	rcu_read_unlock();
@@ -257,24 +257,33 @@ static void take_permission(const struct core_vm *vm)
 static int move_thread(void *arg)
 {
 	struct core_move *mv = arg;
-	struct core_vm *vm = mv->vm;
+	/* It changes at commit only, and then this is whose VM it is. */
+	struct core_owner *owner = mv->adopt ? &mv->adopt->owner : &mv->vm->owner;
+	struct mm_struct *mm = owner->mm;
 
-	core_charge_cpu(vm);
-	if (!mmget_not_zero(vm->mm)) {
+	core_charge_cpu(owner->pid);
+	if (!mmget_not_zero(mm)) {
 		mv->error = core_move_fail(mv, -ESRCH, "its process is gone");
 		goto out;
 	}
-	kthread_use_mm(vm->mm);
-	core_charge_begin(&mv->charge, vm->mm);
-	take_permission(vm);
-	core_replay_begin(&mv->mark, pid_nr(vm->pid));
+	mv->mm = mm;
+	core_mm_use(mm);
+	core_charge_begin(&mv->charge, mm);
+	take_permission(owner->pid);
+	core_replay_begin(&mv->mark, pid_nr(owner->pid));
 
-	mv->error = run(mv);
+	if (mv->adopt)
+		mv->error = core_adopt_begin(mv);
+	if (!mv->error)
+		mv->error = run(mv);
 
+	core_mm_use(mm);
+	if (mv->adopt)
+		core_adopt_end(mv);
 	core_mark_clear(&mv->mark);
 	core_charge_end(&mv->charge);
-	kthread_unuse_mm(vm->mm);
-	mmput(vm->mm);
+	core_mm_use(NULL);
+	mmput(mm);
 out:
 	/* After this the module may go: nothing of it runs any more here. */
 	kthread_complete_and_exit(&mv->done, 0);
@@ -312,6 +321,91 @@ static bool take_moving(struct core_move *mv)
 	return taken;
 }
 
+static pid_t owner_pid(struct core_vm *vm)
+{
+	struct core_owner owner;
+	pid_t pid;
+
+	core_vm_owner(vm, &owner);
+	pid = pid_vnr(owner.pid);
+	core_owner_exit(&owner);
+	return pid;
+}
+
+/* From where it is, and to somewhere else? */
+static int check_from(struct core_move *mv)
+{
+	if (mv->adopt && mv->adopt->owner.mm == mv->vm->owner.mm)
+		return core_move_fail(mv, -EALREADY, "it is this process's already");
+	if (!mv->adopt && mv->from == mv->to)
+		return core_move_fail(mv, -EALREADY, "it is there");
+	if (READ_ONCE(mv->from->state) == CORE_FAILED)
+		return core_move_fail(mv, -EIO, "%s has failed",
+				      mv->from->inst->name);
+	return 0;
+}
+
+/**
+ * core_handoff - hand a VM over to another instance, or another process, or both
+ * @vm: the VM, with a reference
+ * @to: the instance, pinned by the caller; with @adopt, NULL for the one that it is on
+ * @args: what is wanted; filled in with the result
+ * @own: its VMM asks, and gives way to the operator
+ * @adopt: the process that it goes to, or NULL
+ *
+ * Context: as core_move().
+ * Return: as core_move().
+ */
+int core_handoff(struct core_vm *vm, struct core_instance *to,
+		 struct kvm_core_move *args, bool own, struct core_adopt *adopt)
+{
+	struct core_move *mv;
+	int r;
+
+	mv = kzalloc(sizeof(*mv), GFP_KERNEL);
+	if (!mv)
+		return -ENOMEM;
+	mv->vm = vm;
+	mv->to = to;
+	mv->args = args;
+	mv->own = own;
+	mv->adopt = adopt;
+	mv->began = ktime_get();
+	INIT_LIST_HEAD(&mv->pairs);
+	init_completion(&mv->done);
+	spin_lock_init(&mv->lock);
+	args->deadline_us = args->deadline_us ?: DEADLINE_US;
+	args->timeout_ms = args->timeout_ms ?: TIMEOUT_MS;
+	args->pid = owner_pid(vm);
+	mv->pid = task_tgid_vnr(current);
+
+	if (!take_moving(mv)) {
+		r = core_move_fail(mv, -EBUSY, "it is being moved already");
+		goto out;
+	}
+	WRITE_ONCE(vm->own, own);
+	/* Only a handoff changes it. */
+	mv->from = core_vm_pin(vm);
+	mv->to = mv->to ?: mv->from;
+	if (mv->from)
+		strscpy(args->from, mv->from->inst->name, sizeof(args->from));
+	if (!mv->from)
+		r = core_move_fail(mv, -ESRCH, "its descriptors are closed");
+	else
+		r = check_from(mv) ?: run_in_thread(mv);
+	if (mv->from)
+		core_put(mv->from);
+	if (r == -ETIMEDOUT && own && atomic_read(&vm->operators)) {
+		r = -EBUSY;
+		strscpy(args->reason, "the operator moves it", sizeof(args->reason));
+	}
+	mutex_unlock(&vm->moving);
+out:
+	args->error = -r;
+	kfree(mv);
+	return r;
+}
+
 /**
  * core_move - hand a VM over to another instance
  * @vm: the VM, with a reference
@@ -328,51 +422,5 @@ static bool take_moving(struct core_move *mv)
 int core_move(struct core_vm *vm, struct core_instance *to,
 	      struct kvm_core_move *args, bool own)
 {
-	struct core_move *mv;
-	int r;
-
-	mv = kzalloc(sizeof(*mv), GFP_KERNEL);
-	if (!mv)
-		return -ENOMEM;
-	mv->vm = vm;
-	mv->to = to;
-	mv->args = args;
-	mv->own = own;
-	mv->began = ktime_get();
-	INIT_LIST_HEAD(&mv->pairs);
-	init_completion(&mv->done);
-	spin_lock_init(&mv->lock);
-	args->deadline_us = args->deadline_us ?: DEADLINE_US;
-	args->timeout_ms = args->timeout_ms ?: TIMEOUT_MS;
-	args->pid = pid_vnr(vm->pid);
-
-	if (!take_moving(mv)) {
-		r = core_move_fail(mv, -EBUSY, "it is being moved already");
-		goto out;
-	}
-	WRITE_ONCE(vm->own, own);
-	/* Only a handoff changes it. */
-	mv->from = core_vm_pin(vm);
-	if (mv->from)
-		strscpy(args->from, mv->from->inst->name, sizeof(args->from));
-	if (!mv->from)
-		r = core_move_fail(mv, -ESRCH, "its descriptors are closed");
-	else if (mv->from == to)
-		r = core_move_fail(mv, -EALREADY, "it is there");
-	else if (READ_ONCE(mv->from->state) == CORE_FAILED)
-		r = core_move_fail(mv, -EIO, "%s has failed",
-				   mv->from->inst->name);
-	else
-		r = run_in_thread(mv);
-	if (mv->from)
-		core_put(mv->from);
-	if (r == -ETIMEDOUT && own && atomic_read(&vm->operators)) {
-		r = -EBUSY;
-		strscpy(args->reason, "the operator moves it", sizeof(args->reason));
-	}
-	mutex_unlock(&vm->moving);
-out:
-	args->error = -r;
-	kfree(mv);
-	return r;
+	return core_handoff(vm, to, args, own, NULL);
 }

@@ -10,6 +10,7 @@
 #include <linux/kvm.h>
 #include <linux/kvm_core.h>
 
+struct core_adopt;
 struct core_file;
 struct core_instance;
 struct core_vm;
@@ -19,7 +20,13 @@ struct file;
 /* handoff.c */
 int core_move(struct core_vm *vm, struct core_instance *to,
 	      struct kvm_core_move *args, bool own);
+int core_handoff(struct core_vm *vm, struct core_instance *to,
+		 struct kvm_core_move *args, bool own, struct core_adopt *adopt);
 const char *core_stage_name(enum kvm_core_stage stage);
+
+/* adopt.c */
+int core_adopt(struct core_vm *vm, struct core_instance *to,
+	       struct kvm_core_adopt *args);
 
 /* stop.c */
 bool core_move_park(struct core_file *cf);

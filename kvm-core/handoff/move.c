@@ -16,13 +16,14 @@ static int move_vcpus(struct core_move *mv)
 	struct core_pair *p;
 	int r = 0;
 
+	/* A VMM's thread has no way into the adopter's address space. */
 	for_each_vcpu(cf, p, mv)
-		if (READ_ONCE(cf->vcpu->parked))
+		if (READ_ONCE(cf->vcpu->parked) && !mv->adopt)
 			/* After all that was prepared. */
 			smp_store_release(&cf->vcpu->work, core_state_vcpu);
 	wake_up_all(&mv->vm->wait);
 	for_each_vcpu(cf, p, mv) {
-		if (cf->vcpu->held)
+		if (cf->vcpu->held || mv->adopt)
 			cf->vcpu->result = core_state_vcpu(mv, cf);
 	}
 	for_each_vcpu(cf, p, mv) {

@@ -383,7 +383,7 @@ static int may_take(const struct core_file *to, const struct core_file *from)
 {
 	if (!to->vm || !from->vm)
 		return -EINVAL;
-	if (READ_ONCE(from->ci->state) == CORE_FAILED || to->vm->mm != current->mm)
+	if (READ_ONCE(from->ci->state) == CORE_FAILED || to->vm->owner.mm != current->mm)
 		return -EIO;
 	if (!to->vcpu->pi || !from->vcpu->pi)
 		return -EOPNOTSUPP;

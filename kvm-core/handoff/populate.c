@@ -112,9 +112,13 @@ int core_populate(struct core_move *mv)
 	if (!slots)
 		return core_move_fail(mv, -ENOMEM, "list of memslots");
 
+	core_mm_use(mv->mm);
 	for (i = 0; !r && i < n && !core_move_timed_out(mv); i++)
-		r = populate_slot(mv, vcpu, &slots[i]);
+		r = core_adopt_region(mv, &slots[i]) ?:
+		    populate_slot(mv, vcpu, &slots[i]);
 	kvfree(slots);
+	if (r == CORE_MOVE_AGAIN)
+		return r;
 	/*
 	 * The guest would find none either, while the source still has its own: KVM_RUN
 	 * would fail, or the OOM killer take the VMM.

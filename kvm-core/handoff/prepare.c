@@ -14,6 +14,25 @@
 #include "core.h"
 #include "private.h"
 
+/* Its address may be another one there. */
+static long replay_region(struct core_move *mv, struct file *target,
+			  const struct core_entry *e)
+{
+	struct kvm_userspace_memory_region region =
+		*(const struct kvm_userspace_memory_region *)e->data;
+
+	return core_adopt_region(mv, &region) ?:
+	       core_replay_ioctl(target, e->cmd, &region);
+}
+
+static long replay_entry(struct core_move *mv, struct file *target, struct core_entry *e)
+{
+	if (e->cmd == KVM_SET_USER_MEMORY_REGION)
+		return replay_region(mv, target, e);
+	core_mm_use(mv->mm);
+	return core_call_entry(&mv->mark, target, e);
+}
+
 static int replay_phase(struct core_move *mv, struct core_file *cf,
 			struct file *target, enum core_phase phase)
 {
@@ -25,7 +44,7 @@ static int replay_phase(struct core_move *mv, struct core_file *cf,
 	list_for_each_entry(e, &cf->rec.entries, link) {
 		if (e->phase != phase)
 			continue;
-		r = core_call_entry(&mv->mark, target, e);
+		r = replay_entry(mv, target, e);
 		if (r < 0) {
 			core_move_fail(mv, r, "the target refuses %s",
 				       core_ioctl_name(e->cmd, name));
@@ -50,6 +69,7 @@ static int make_vm(struct core_move *mv, struct core_pair *first)
 	}
 	mv->mark.fd = core_file_of(first->file)->id;
 	mv->mark.made = NULL;
+	core_mm_use(mv->mm);
 	r = mv->to->fops->unlocked_ioctl(NULL, KVM_CREATE_VM, 0);
 	mv->mark.pages = NULL;
 	first->target = mv->mark.made;
@@ -143,6 +163,14 @@ static int make_target(struct core_move *mv)
 	return r;
 }
 
+/* KVM undoes what it has mapped in there; of a process that has ended nothing is left. */
+static void use_mm_of(const struct file *file)
+{
+	struct mm_struct *mm = core_file_of(file)->mm;
+
+	core_mm_use(atomic_read(&mm->mm_users) ? mm : NULL);
+}
+
 /**
  * core_targets_drop - close the descriptors of a handoff's own
  * @mv: the handoff
@@ -161,8 +189,10 @@ void core_targets_drop(struct core_move *mv)
 
 		if (cf->vcpu)
 			cf->vcpu->target = NULL;
-		if (p->target)
+		if (p->target) {
+			use_mm_of(p->target);
 			__fput_sync(p->target);
+		}
 		p->target = NULL;
 	}
 	mv->vm_target = NULL;

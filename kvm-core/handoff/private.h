@@ -43,11 +43,32 @@ struct core_charge {
 };
 
 /**
+ * struct core_adopt - a handoff into another process's address space
+ * @owner:	who adopts; after commit, whose VM it was
+ * @slots:	where its memslots are there, by number
+ * @nr_slots:	how many
+ * @nr_vcpus:	vCPUs whose descriptors the adopter has
+ * @source:	the address space that the VM comes from; counted (mmgrab)
+ * @lives:	and it is kept from ending (mmget). Otherwise it has ended, and is empty.
+ */
+struct core_adopt {
+	struct core_owner owner;
+	struct kvm_core_adopt_slot *slots;
+	u32 nr_slots;
+	u32 nr_vcpus;
+	struct mm_struct *source;
+	bool lives;
+};
+
+/**
  * struct core_move - a handoff
  * @vm:		of which VM; this has its core_vm.moving
  * @from:	the instance that the VM is on, pinned
- * @to:		the instance that it goes to, pinned by the caller
+ * @to:		the instance that it goes to, pinned by the caller, or @from
  * @own:	the VM's VMM asked
+ * @adopt:	the target is another process's; NULL otherwise
+ * @mm:		the target's address space
+ * @pid:	of the process that the target is for, as the caller sees it
  * @args:	what was asked for, and the result; @args->reason under @lock
  * @pairs:	all of the VM's descriptors, the VM's own first, then vCPUs in the
  *		order of their creation
@@ -76,6 +97,9 @@ struct core_move {
 	struct core_instance *from;
 	struct core_instance *to;
 	bool own;
+	struct core_adopt *adopt;
+	struct mm_struct *mm;
+	pid_t pid;
 	struct kvm_core_move *args;
 	struct list_head pairs;
 	struct file *vm_file;
@@ -108,7 +132,7 @@ bool core_move_timed_out(const struct core_move *mv);
 void core_charge_begin(struct core_charge *ch, struct mm_struct *mm);
 void core_charge_end(struct core_charge *ch);
 int core_charge_room(struct core_charge *ch, unsigned long pages);
-void core_charge_cpu(struct core_vm *vm);
+void core_charge_cpu(struct pid *pid);
 
 /* record.c */
 struct core_pair *core_pair_vcpu(struct core_move *mv, struct list_head *at);
@@ -154,7 +178,15 @@ void core_stage_commit(struct core_move *mv);
 void core_devices_pass(struct core_move *mv);
 void core_stage_retire(struct core_move *mv);
 
+/* adopt.c */
+int core_adopt_begin(struct core_move *mv);
+void core_adopt_end(struct core_move *mv);
+int core_adopt_record(struct core_move *mv);
+int core_adopt_region(struct core_move *mv, struct kvm_userspace_memory_region *region);
+void core_adopt_commit(struct core_move *mv);
+
 /* replay.c */
+void core_mm_use(struct mm_struct *mm);
 void core_replay_begin(struct core_mark *mark, pid_t pid);
 void core_nowait_begin(struct core_mark *mark);
 void core_nowait_end(struct core_mark *mark);

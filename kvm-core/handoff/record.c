@@ -123,5 +123,6 @@ int core_stage_record(struct core_move *mv)
 	if (mv->args->vcpus != atomic_read(&vm->vcpus_made))
 		return core_move_fail(mv, -EOPNOTSUPP,
 				      "the descriptor of a vCPU is closed");
-	return check_records(mv);
+	r = check_records(mv);
+	return !r && mv->adopt ? core_adopt_record(mv) : r;
 }

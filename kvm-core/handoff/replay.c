@@ -8,6 +8,7 @@
 
 #include <linux/file.h>
 #include <linux/fs.h>
+#include <linux/kthread.h>
 #include <linux/kvm.h>
 #include <linux/overflow.h>
 #include <linux/string.h>
@@ -59,6 +60,25 @@ void core_nowait_end(struct core_mark *mark)
 	mark->nowait = false;
 }
 
+/**
+ * core_mm_use - go on in an address space
+ * @mm: that which the object that is called next belongs to, or NULL for none. It is that
+ *	of the VM, but for an adoption, which has two.
+ *
+ * Context: the handoff's thread; a vCPU's, which is in @mm already.
+ */
+void core_mm_use(struct mm_struct *mm)
+{
+	if (likely(current->mm == mm))
+		return;
+	if (WARN_ON_ONCE(!(current->flags & PF_KTHREAD)))
+		return;
+	if (current->mm)
+		kthread_unuse_mm(current->mm);
+	if (mm)
+		kthread_use_mm(mm);
+}
+
 static void give(const void *arg, size_t len, const void *more, size_t more_len)
 {
 	struct core_mark *mark = core_mark_current();
@@ -79,8 +99,8 @@ static void give(const void *arg, size_t len, const void *more, size_t more_len)
  * @more: what @arg points to, or NULL
  * @more_len: how long that is
  *
- * Context: process, between core_replay_begin() and core_mark_clear(), in the
- * VM's address space; sleeps.
+ * Context: process, between core_replay_begin() and core_mark_clear(); sleeps. It is in
+ * the address space of the object from here on.
  * Return: what the ioctl returns; -EFAULT if the instance wants more than that.
  */
 long core_replay_buffer(struct file *file, unsigned int cmd, const void *arg,
@@ -89,6 +109,7 @@ long core_replay_buffer(struct file *file, unsigned int cmd, const void *arg,
 	struct core_file *cf = core_file_of(file);
 	long r;
 
+	core_mm_use(cf->mm);
 	give(arg, len, more, more_len);
 	r = cf->inner->unlocked_ioctl(file, cmd, (unsigned long)arg);
 	give(NULL, 0, NULL, 0);

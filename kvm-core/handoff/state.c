@@ -336,6 +336,9 @@ int core_state_vcpu(struct core_move *mv, struct core_file *cf)
 		return r;
 	mv->from->inst->ops->vcpu_settle(cf->file->private_data, &st->extra);
 	st->settled = true;
+	/* What another thread waits is counted anew: the difference would go backwards. */
+	if (mv->adopt)
+		st->extra.last_steal = 0;
 	if (st->extra.branches)
 		return core_move_fail(mv, -EOPNOTSUPP,
 				      "vCPU %d: its last branches are being recorded (LBR)",

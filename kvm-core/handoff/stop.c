@@ -223,6 +223,10 @@ int core_stage_stop(struct core_move *mv)
 			return 0;
 		core_vcpus_release(mv);
 		core_gate_leave(mv);
+		if (r && missing && mv->adopt && !mv->adopt->lives)
+			return core_move_fail(mv, -EBUSY,
+					      "vCPU %d: its process has ended with an exit that is not completed",
+					      missing->id);
 		if (r && core_move_timed_out(mv))
 			return missing ?
 			       core_move_fail(mv, r,

@@ -160,6 +160,60 @@ struct kvm_core_move_all {
 	__u32 reserved;
 };
 
+#define KVM_CORE_ADOPT_VCPUS	4096
+#define KVM_CORE_ADOPT_SLOTS	65536
+
+/**
+ * struct kvm_core_adopt_slot - where the adopter has a memslot's memory
+ * @slot:	the memslot, as in struct kvm_userspace_memory_region
+ * @reserved:	0
+ * @size:	its size, which has to be the memslot's
+ * @userspace_addr: its address in the calling process, which has to be mapped. That the
+ *		same memory is there is the caller's affair.
+ */
+struct kvm_core_adopt_slot {
+	__u32 slot;
+	__u32 reserved;
+	__u64 size;
+	__u64 userspace_addr;
+};
+
+/**
+ * struct kvm_core_adopt - argument of KVM_CORE_VM_ADOPT
+ *
+ * An ioctl on the VM's descriptor, for another process than the one whose VM it is. The
+ * calling process takes the VM into its address space, in one handoff, which needs all of
+ * the VM's vCPU descriptors and says where all of its memslots are. From commit on the VM
+ * is the caller's: its ioctls are answered there, and for the former process they fail
+ * with EIO, KVM_RUN included. Until commit it is the former's, which may have ended.
+ *
+ * @argsz:	size of this structure
+ * @flags:	0
+ * @nr_vcpus:	descriptors at @vcpus, at most KVM_CORE_ADOPT_VCPUS
+ * @nr_slots:	structures at @slots, at most KVM_CORE_ADOPT_SLOTS
+ * @vcpus:	address of the __s32 descriptors of all vCPUs, in any order
+ * @slots:	address of a struct kvm_core_adopt_slot for each memslot, in any order
+ * @reserved:	0
+ * @move:	as for KVM_CORE_VM_MOVE; an empty instance stands for the one that the VM
+ *		is on. pid of the result is the caller after commit.
+ *
+ * Errors, beside those of KVM_CORE_VM_MOVE, with the reason in @move: EALREADY it is the
+ * caller's VM; EBADF no such descriptor; EINVAL a descriptor is no vCPU of this VM, or one
+ * is named twice or not at all, or the memslots are not the VM's; EFAULT a memslot's memory
+ * is not mapped. With EFAULT for the argument itself, and EINVAL for what is to be 0 or
+ * exceeds a limit, nothing is written to it.
+ */
+struct kvm_core_adopt {
+	__u32 argsz;
+	__u32 flags;
+	__u32 nr_vcpus;
+	__u32 nr_slots;
+	__u64 vcpus;
+	__u64 slots;
+	__u64 reserved[4];
+	struct kvm_core_move move;
+};
+
 #define KVM_CORE_IOC		0xbc
 
 /* On /dev/kvm-core */
@@ -171,6 +225,9 @@ struct kvm_core_move_all {
 
 /* On a VM's descriptor, for its VMM; no capability is needed */
 #define KVM_CORE_VM_MOVE	_IOWR(KVM_CORE_IOC, 16, struct kvm_core_move)
+
+/* On a VM's descriptor, for who has those of its vCPUs too */
+#define KVM_CORE_VM_ADOPT	_IOWR(KVM_CORE_IOC, 18, struct kvm_core_adopt)
 
 /*
  * On a vCPU's descriptor, with another vCPU's descriptor for an argument: this vCPU takes
