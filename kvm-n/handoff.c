@@ -52,13 +52,35 @@ static bool exit_requested(struct kvm_vcpu *vcpu)
 	       kvm_test_request(KVM_REQ_TRIPLE_FAULT, vcpu);
 }
 
+/*
+ * Nearly all instructions are completed as a whole in KVM_RUN. A write by MMIO is behind
+ * its instruction when userspace sees the last part of it, and so is that to port 0x7e,
+ * on which userspace once relied.
+ */
+static int exit_pending(struct kvm_vcpu *vcpu)
+{
+	const struct kvm_mmio_fragment *frag;
+
+	if (vcpu->mmio_needed && vcpu->mmio_is_write) {
+		frag = &vcpu->mmio_fragments[vcpu->mmio_cur_fragment];
+		return vcpu->mmio_cur_fragment + 1 == vcpu->mmio_nr_fragments &&
+		       frag->len <= 8 ? -EALREADY : -EAGAIN;
+	}
+	if (vcpu->arch.pio.count && !vcpu->arch.pio.in && vcpu->arch.pio.port == 0x7e &&
+	    kvm_check_has_quirk(vcpu->kvm, KVM_X86_QUIRK_OUT_7E_INC_RIP))
+		return -EALREADY;
+	return -EINPROGRESS;
+}
+
 static int vcpu_stop(void *priv)
 {
 	struct kvm_vcpu *vcpu = priv;
 
-	if (vcpu->arch.complete_userspace_io || vcpu->mmio_needed ||
-	    vcpu->arch.pio.count || exit_requested(vcpu))
+	if (exit_requested(vcpu))
 		return -EAGAIN;
+	if (vcpu->arch.complete_userspace_io || vcpu->mmio_needed ||
+	    vcpu->arch.pio.count)
+		return exit_pending(vcpu);
 	return 0;
 }
 

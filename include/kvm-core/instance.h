@@ -190,7 +190,10 @@ struct kvm_core_vm_extra {
  * @vcpu_stop:	the vCPU is out of the guest and is to stay so. -EAGAIN when
  *		KVM_RUN has to be called once more, with a signal pending, before
  *		KVM_GET_* tells all: an exit of which userspace has not yet seen the
- *		end. Otherwise 0.
+ *		end. -EINPROGRESS and -EALREADY are of such an exit that userspace has
+ *		seen, when that is not necessary: the vCPU is shown in front of the
+ *		instruction, and without it the exit comes again, or behind it, and
+ *		nothing is left to do. Otherwise 0.
  * @vcpu_settle: timers of the vCPU that have expired become interrupts that
  *		KVM_GET_* shows, the others stand still; @extra is filled in
  * @vcpu_go:	undo @vcpu_settle: the vCPU stays here

@@ -40,9 +40,11 @@ static __printf(3, 4) int fail(struct kvm_core_adopt *args, int error, const cha
 	return error;
 }
 
-static int check_vcpu(struct kvm_core_adopt *args, const struct core_vm *vm, int fd,
+/* @fd becomes the number of the vCPU. */
+static int check_vcpu(struct kvm_core_adopt *args, const struct core_vm *vm, s32 *vcpu,
 		      unsigned long *named)
 {
+	int fd = *vcpu;
 	struct file *file = fget(fd);
 	const struct core_file *cf;
 	int r = 0;
@@ -56,29 +58,42 @@ static int check_vcpu(struct kvm_core_adopt *args, const struct core_vm *vm, int
 		r = fail(args, -EOPNOTSUPP, "vCPU %d: its number is too large", cf->id);
 	else if (__test_and_set_bit(cf->id, named))
 		r = fail(args, -EINVAL, "vCPU %d is named twice", cf->id);
+	else
+		*vcpu = cf->id;
 	fput(file);
 	return r;
 }
 
 /* So many different ones of this VM: whether these are all, is known when it is recorded. */
-static int check_vcpus(struct kvm_core_adopt *args, const struct core_vm *vm)
+static int copy_vcpus(struct core_adopt *a, struct kvm_core_adopt *args,
+		      const struct core_vm *vm)
 {
 	unsigned long *named;
-	s32 *fds;
+	s32 *ids;
 	int r = 0;
 	u32 i;
 
-	fds = memdup_user(u64_to_user_ptr(args->vcpus), args->nr_vcpus * sizeof(*fds));
-	if (IS_ERR(fds))
-		return fail(args, PTR_ERR(fds), "list of vCPUs");
+	ids = memdup_user(u64_to_user_ptr(args->vcpus), args->nr_vcpus * sizeof(*ids));
+	if (IS_ERR(ids))
+		return fail(args, PTR_ERR(ids), "list of vCPUs");
+	a->ids = ids;
+	a->exits = kcalloc(args->nr_vcpus, sizeof(*a->exits), GFP_KERNEL);
 	named = bitmap_zalloc(KVM_CORE_VCPU_IDS, GFP_KERNEL);
-	if (!named)
+	if (!named || !a->exits)
 		r = fail(args, -ENOMEM, "list of vCPUs");
 	for (i = 0; !r && i < args->nr_vcpus; i++)
-		r = check_vcpu(args, vm, fds[i], named);
+		r = check_vcpu(args, vm, &ids[i], named);
 	bitmap_free(named);
-	kfree(fds);
 	return r;
+}
+
+/* Once before, so that a VM is not adopted by who does not hear of it, and once with it. */
+static int put_exits(const struct core_adopt *a, struct kvm_core_adopt *args)
+{
+	if (args->exits && copy_to_user(u64_to_user_ptr(args->exits), a->exits,
+					a->nr_vcpus * sizeof(*a->exits)))
+		return fail(args, -EFAULT, "list of exits");
+	return 0;
 }
 
 static int by_slot(const void *a, const void *b)
@@ -168,17 +183,23 @@ int core_adopt(struct core_vm *vm, struct core_instance *to,
 		r = fail(args, -EINVAL, "%u memslots: at most %u are possible",
 			 args->nr_slots, KVM_CORE_ADOPT_SLOTS);
 	else
-		r = check_vcpus(args, vm);
+		r = copy_vcpus(&a, args, vm);
 	if (!r)
 		r = copy_slots(&a, args);
+	if (!r)
+		r = put_exits(&a, args);
 	if (r) {
 		args->move.error = -r;
 	} else {
 		core_owner_init(&a.owner);
 		r = core_handoff(vm, to, &args->move, true, &a);
 		core_owner_exit(&a.owner);
+		if (!r)
+			r = put_exits(&a, args);
 	}
 	kvfree(a.slots);
+	kfree(a.ids);
+	kfree(a.exits);
 	return r;
 }
 
@@ -314,6 +335,36 @@ int core_adopt_region(struct core_move *mv, struct kvm_userspace_memory_region *
 		return CORE_MOVE_AGAIN;
 	region->userspace_addr = s->userspace_addr;
 	return 0;
+}
+
+/**
+ * core_adopt_exit - is a vCPU that is in no ioctl whole as it is?
+ * @mv: the handoff
+ * @cf: the vCPU's descriptor; its gate is held
+ * @stop: what the instance says of it (struct kvm_core_ops, @vcpu_stop)
+ *
+ * Nobody is left to call KVM_RUN for a process that has ended; any other is waited for.
+ *
+ * Context: the handoff's thread.
+ * Return: true if KVM_RUN need not be called first.
+ */
+bool core_adopt_exit(struct core_move *mv, const struct core_file *cf, int stop)
+{
+	struct core_adopt *a = mv->adopt;
+	u32 i, exit = KVM_CORE_ADOPT_EXIT_DONE;
+
+	if (!a || a->lives || !stop)
+		return !stop;
+	if (stop == -EINPROGRESS)
+		exit = KVM_CORE_ADOPT_EXIT_AGAIN;
+	else if (stop == -EALREADY)
+		exit = KVM_CORE_ADOPT_EXIT_WRITE;
+	else
+		return false;
+	for (i = 0; i < a->nr_vcpus; i++)
+		if (a->ids[i] == cf->id)
+			a->exits[i] = exit;
+	return true;
 }
 
 /**

@@ -48,6 +48,8 @@ struct core_charge {
  * @slots:	where its memslots are there, by number
  * @nr_slots:	how many
  * @nr_vcpus:	vCPUs whose descriptors the adopter has
+ * @ids:	their numbers, in its order
+ * @exits:	likewise: what becomes of their last exit (enum kvm_core_adopt_exit)
  * @source:	the address space that the VM comes from; counted (mmgrab)
  * @lives:	and it is kept from ending (mmget). Otherwise it has ended, and is empty.
  */
@@ -56,6 +58,8 @@ struct core_adopt {
 	struct kvm_core_adopt_slot *slots;
 	u32 nr_slots;
 	u32 nr_vcpus;
+	s32 *ids;
+	u32 *exits;
 	struct mm_struct *source;
 	bool lives;
 };
@@ -183,6 +187,7 @@ int core_adopt_begin(struct core_move *mv);
 void core_adopt_end(struct core_move *mv);
 int core_adopt_record(struct core_move *mv);
 int core_adopt_region(struct core_move *mv, struct kvm_userspace_memory_region *region);
+bool core_adopt_exit(struct core_move *mv, const struct core_file *cf, int stop);
 void core_adopt_commit(struct core_move *mv);
 
 /* replay.c */

@@ -78,10 +78,12 @@ bool core_move_park(struct core_file *cf)
 static bool try_hold(struct core_move *mv, struct core_file *cf)
 {
 	struct core_vcpu *vcpu = cf->vcpu;
+	int r;
 
 	if (!mutex_trylock(&vcpu->gate))
 		return false;
-	if (mv->from->inst->ops->vcpu_stop(cf->file->private_data)) {
+	r = mv->from->inst->ops->vcpu_stop(cf->file->private_data);
+	if (!core_adopt_exit(mv, cf, r)) {
 		mutex_unlock(&vcpu->gate);
 		return false;
 	}

@@ -178,6 +178,17 @@ struct kvm_core_adopt_slot {
 	__u64 userspace_addr;
 };
 
+/*
+ * How a vCPU's last exit, which kvm_run shows, and the process that had it ended: KVM has
+ * nothing left to do for it; it comes again, from the same instruction; or it is a write
+ * that KVM_RUN was not called after, and does not come again.
+ */
+enum kvm_core_adopt_exit {
+	KVM_CORE_ADOPT_EXIT_DONE,
+	KVM_CORE_ADOPT_EXIT_AGAIN,
+	KVM_CORE_ADOPT_EXIT_WRITE,
+};
+
 /**
  * struct kvm_core_adopt - argument of KVM_CORE_VM_ADOPT
  *
@@ -193,6 +204,8 @@ struct kvm_core_adopt_slot {
  * @nr_slots:	structures at @slots, at most KVM_CORE_ADOPT_SLOTS
  * @vcpus:	address of the __s32 descriptors of all vCPUs, in any order
  * @slots:	address of a struct kvm_core_adopt_slot for each memslot, in any order
+ * @exits:	address of a __u32 for each vCPU, in the order of @vcpus, or 0. Result:
+ *		enum kvm_core_adopt_exit
  * @reserved:	0
  * @move:	as for KVM_CORE_VM_MOVE; an empty instance stands for the one that the VM
  *		is on. pid of the result is the caller after commit.
@@ -210,7 +223,8 @@ struct kvm_core_adopt {
 	__u32 nr_slots;
 	__u64 vcpus;
 	__u64 slots;
-	__u64 reserved[4];
+	__u64 exits;
+	__u64 reserved[3];
 	struct kvm_core_move move;
 };
 
