@@ -31,8 +31,6 @@ static const char usage[] =
 "\n"
 "signals: only the irqfds that are signalled meanwhile. memory: only the cgroup.\n";
 
-#define INJECT "/sys/kernel/debug/kvm_core/inject/"
-
 static const char * const stages[] = {
 	"record", "prepare", "stop", "quiesce", "move", "commit", "retire",
 };
@@ -41,13 +39,9 @@ static const char *from, *to;
 
 static void inject(unsigned int stage, const char *what, unsigned int value)
 {
-	char path[96];
-	FILE *f;
-
-	snprintf(path, sizeof(path), INJECT "%s/%s", stages[stage], what);
-	f = fopen(path, "w");
-	if (!f || fprintf(f, "%u", value) < 0 || fclose(f))
-		ksft_exit_fail_msg("%s: %s\n", path, strerror(errno));
+	if (!inject_set(stages[stage], what, value))
+		ksft_exit_fail_msg("debugfs injects no %s at %s: %s\n", what, stages[stage],
+				   strerror(errno));
 }
 
 /* A running guest and who looks at it. */

@@ -79,36 +79,6 @@ static void show(const struct kvm_core_move *mv, const char *to)
 		       mv->downtime_ns);
 }
 
-static bool debugfs_write(const char *stage, const char *file, unsigned int value)
-{
-	char path[96];
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/sys/kernel/debug/kvm_core/inject/%s/%s", stage,
-		 file);
-	f = fopen(path, "w");
-	if (!f)
-		return false;
-	fprintf(f, "%u", value);
-	return !fclose(f);
-}
-
-static unsigned int debugfs_read(const char *stage, const char *file)
-{
-	unsigned int value = 0;
-	char path[96];
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/sys/kernel/debug/kvm_core/inject/%s/%s", stage,
-		 file);
-	f = fopen(path, "r");
-	if (f && fscanf(f, "%u", &value) != 1)
-		value = 0;
-	if (f)
-		fclose(f);
-	return value;
-}
-
 struct mover {
 	struct vm		*vm;
 	struct kvm_core_move	*mv;
@@ -134,12 +104,12 @@ static int move_held(const struct options *o, struct watch *w, struct vm *vm,
 	pthread_t thread;
 	int status = 0;
 
-	if (!debugfs_write("move", "hold", 1) ||
+	if (!inject_set("move", "hold", 1) ||
 	    pthread_create(&thread, NULL, move_thread, &m)) {
 		snprintf(mv->reason, sizeof(mv->reason), "no handoff can be held");
 		return -1;
 	}
-	while (!VMM_LOAD(m.done) && !debugfs_read("move", "held"))
+	while (!VMM_LOAD(m.done) && !inject_held("move"))
 		usleep(1000);
 	if (!VMM_LOAD(m.done)) {
 		snprintf(command, sizeof(command), "%s %s %s", o->held, from,
@@ -147,7 +117,7 @@ static int move_held(const struct options *o, struct watch *w, struct vm *vm,
 		fflush(NULL);
 		status = system(command);
 	}
-	debugfs_write("move", "hold", 0);
+	inject_set("move", "hold", 0);
 	pthread_join(thread, NULL);
 	if (status)
 		snprintf(w->why, sizeof(w->why), "%s", command);
@@ -189,7 +159,7 @@ static enum watch_result move_to(const struct options *o, struct watch *w,
 
 static bool fail_stage(unsigned int stage, unsigned int error)
 {
-	return debugfs_write(stages[stage], "error", error);
+	return inject_set(stages[stage], "error", error);
 }
 
 /* The VM stays where it is, and the reason names the stage. */

@@ -24,7 +24,6 @@ static const char usage[] =
 "instance that is drained, the log, cgroups. TAP output.\n";
 
 #define SYSFS	"/sys/kernel/kvm_core/"
-#define INJECT	"/sys/kernel/debug/kvm_core/inject/"
 #define CGROUP	"/tmp/cgroup"
 
 static const char *from, *to;
@@ -53,13 +52,11 @@ static const char *read_file(const char *path)
 	return line;
 }
 
-static void stall(const char *stage, const char *ms)
+static void stall(const char *stage, unsigned int ms)
 {
-	char path[96];
-
-	snprintf(path, sizeof(path), INJECT "%s/stall_ms", stage);
-	if (!write_file(path, ms))
-		ksft_exit_fail_msg("%s: %s\n", path, strerror(errno));
+	if (!inject_set(stage, "stall_ms", ms))
+		ksft_exit_fail_msg("debugfs stalls no handoff at %s: %s\n", stage,
+				   strerror(errno));
 }
 
 /* A running guest, who looks at it, and a move that it asks for itself. */
@@ -172,7 +169,7 @@ static void test_sysfs(void)
 
 	snprintf(path, sizeof(path), SYSFS "vms/%u/instance", vm_number(t));
 	ok = at && !strcmp(read_file(path), from);
-	stall("move", "1500");
+	stall("move", 1500);
 	move_begin(t);
 	while (ok && VMM_LOAD(t->moving) && n < READINGS) {
 		at[n].begin = now_ns();
@@ -181,7 +178,7 @@ static void test_sysfs(void)
 		usleep(1000);
 	}
 	ok &= !move_end(t);
-	stall("move", "0");
+	stall("move", 0);
 	end = t->mv.stopped_at_ns + t->mv.downtime_ns;
 	for (i = 0; i < n; i++)
 		inside += at[i].begin > end - STALL_NS && at[i].end < end;
@@ -279,12 +276,12 @@ static void test_drained_meanwhile(void)
 	int r;
 
 	snprintf(path, sizeof(path), SYSFS "instances/%s/state", to);
-	stall("record", "1000");
+	stall("record", 1000);
 	move_begin(t);
 	usleep(200000);
 	ok = write_file(path, "draining\n");
 	r = move_end(t);
-	stall("record", "0");
+	stall("record", 0);
 	ok &= state_is(from, "live", "1") && state_is(to, "draining", "0");
 	ok &= r == ENODEV && strstr(t->mv.reason, "takes no VMs");
 	ok &= !write_file(path, "failed\n") && errno == EINVAL;
@@ -322,7 +319,7 @@ static void test_log(void)
 
 	mv.vm = vm_number(t);
 	ok = log >= 0 && control >= 0 && lseek(log, 0, SEEK_END) >= 0;
-	if (!write_file(INJECT "record/error", "5"))
+	if (!inject_set("record", "error", EIO))
 		ok = false;
 	for (i = 0; ok && i < 30; i++)
 		ok = move(t, to, 0) == EIO;
@@ -332,7 +329,7 @@ static void test_log(void)
 	/* The operator's are told. */
 	snprintf(mv.instance, sizeof(mv.instance), "%s", to);
 	ok &= ioctl(control, KVM_CORE_MOVE, &mv) && errno == EIO && log_lines(log) == 1;
-	ok &= write_file(INJECT "record/error", "0");
+	ok &= inject_set("record", "error", 0);
 	close(log);
 	close(control);
 	ok &= trial_end(t);
@@ -394,14 +391,14 @@ static void test_cgroup(void)
 		ksft_exit_fail_msg("cgroup2: %s\n", strerror(errno));
 	mkdir(CGROUP "/operator", 0755);
 	ok = write_file(CGROUP "/operator/cgroup.procs", pid);
-	stall("prepare", "1500");
+	stall("prepare", 1500);
 	move_begin(t);
 	if (!mover_is_in(t, vm, "0::/operator")) {
 		ksft_print_msg("the move's thread is not in the VMM's cgroup\n");
 		ok = false;
 	}
 	ok &= !move_end(t);
-	stall("prepare", "0");
+	stall("prepare", 0);
 	ok &= write_file(CGROUP "/cgroup.procs", pid);
 	/* KVM's own thread of the VM was there, too. */
 	ok &= trial_end(t);

@@ -89,24 +89,10 @@ static bool broken(struct test *t, const char *what, int error)
 	return false;
 }
 
-static bool tell_core(const char *stage, const char *what, unsigned int value)
-{
-	char path[96];
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/sys/kernel/debug/kvm_core/inject/%s/%s",
-		 stage, what);
-	f = fopen(path, "w");
-	if (!f)
-		return false;
-	fprintf(f, "%u", value);
-	return !fclose(f);
-}
-
 /* The stages in which the VM stands still. */
 static bool stall(unsigned int ms)
 {
-	return tell_core("quiesce", "stall_ms", ms) && tell_core("move", "stall_ms", ms);
+	return inject_set("quiesce", "stall_ms", ms) && inject_set("move", "stall_ms", ms);
 }
 
 /* Number of the VM that this host made last. */
@@ -264,10 +250,10 @@ static bool move_in_vain(struct test *t, const char *to, unsigned int stage)
 {
 	bool r;
 
-	if (!tell_core(stages[stage], "error", EXDEV))
+	if (!inject_set(stages[stage], "error", EXDEV))
 		return broken(t, "debugfs does not take an error to inject", errno);
 	r = do_move(t, to, stage, EXDEV);
-	tell_core(stages[stage], "error", 0);
+	inject_set(stages[stage], "error", 0);
 	return r && go_on(t, t->o->steps);
 }
 

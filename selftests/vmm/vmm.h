@@ -292,6 +292,14 @@ static inline struct guest_cpu *vm_cpu_page(char *mem, unsigned int n)
 	return (struct guest_cpu *)(mem + GUEST_CPU(n));
 }
 
+/*
+ * inject.c: a value in debugfs, kvm_core/inject/STAGE/WHAT; is a handoff held at the end of
+ * the stage; and the same, with patience.
+ */
+bool inject_set(const char *stage, const char *what, unsigned int value);
+bool inject_held(const char *stage);
+bool inject_wait_held(const char *stage, unsigned int seconds);
+
 /* left.c */
 /* Files that are open, or that the host has not come to closing; the kernel counts roughly. */
 long left_files(void);
