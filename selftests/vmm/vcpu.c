@@ -162,13 +162,14 @@ void vcpu_close(struct vcpu *v)
 		close(v->fd);
 }
 
-/* False ends the vCPU; the report says why. */
-static bool handle_exit(struct vcpu *v)
+bool vcpu_handle_exit(struct vcpu *v)
 {
 	struct kvm_run *run = v->run;
 	char *data;
 	__u32 i;
 
+	if (v->vm->on_exit && !v->vm->on_exit(v))
+		return false;
 	switch (run->exit_reason) {
 	case KVM_EXIT_IO:
 		data = (char *)run + run->io.data_offset;
@@ -255,7 +256,7 @@ static bool may_run(struct vcpu *v)
 static bool run_until_kicked(struct vcpu *v)
 {
 	while (!ioctl(v->fd, KVM_RUN, 0)) {
-		if (!handle_exit(v))
+		if (!vcpu_handle_exit(v))
 			return false;
 		if (v->run->exit_reason == KVM_EXIT_DIRTY_RING_FULL &&
 		    (VMM_LOAD(v->pause) || VMM_LOAD(v->quit)))
@@ -263,7 +264,10 @@ static bool run_until_kicked(struct vcpu *v)
 	}
 	if (errno == EINTR || errno == EAGAIN)
 		return true;
-	died(v, strerror(errno), errno, v->run->exit_reason);
+	if (errno == EIO && v->vm->on_gone)
+		v->vm->on_gone(v);
+	else
+		died(v, strerror(errno), errno, v->run->exit_reason);
 	return false;
 }
 

@@ -90,6 +90,10 @@ struct vm {
 	bool		(*on_pio)(struct vcpu *v, __u16 port, bool in, void *data);
 	/* A ring is full: false ends the vCPU. Without it, the vCPU waits a little. */
 	bool		(*on_ring_full)(struct vcpu *v);
+	/* Before an exit is handled: false ends the vCPU. */
+	bool		(*on_exit)(struct vcpu *v);
+	/* KVM_RUN has said EIO: the VM is another process's. Without it, the vCPU died. */
+	void		(*on_gone)(struct vcpu *v);
 	void		*priv;
 	struct slow	*slow;
 };
@@ -103,6 +107,24 @@ void vm_fds_close(struct vm_fds *fds);
 struct vm *vm_create(const char *path, const struct vm_shape *shape,
 		     const struct vm_fds *fds, struct vm_report *report);
 void vm_destroy(struct vm *vm);
+
+/* adopt.c: a VM of another process's, by its descriptors */
+struct kvm_core_move;
+
+struct vm_handles {
+	int	vm;
+	int	vcpu[GUEST_MAX_CPUS];
+};
+
+/* With the memory mapped, and descriptors of its own for the VM: not yet adopted. */
+struct vm *vm_make_room(const char *path, const struct vm_shape *shape,
+			const struct vm_fds *fds, struct vm_report *report,
+			const struct vm_handles *h);
+/*
+ * A negative errno; mv has the reason, and nothing is printed. exits, of each vCPU or
+ * NULL: enum kvm_core_adopt_exit.
+ */
+int vm_adopt(struct vm *vm, struct kvm_core_move *mv, __u32 *exits);
 
 /* slow.c: for guests with GN_SLOW. To be ended when the VM's descriptors are closed. */
 int slow_start(struct vm *vm);
@@ -118,6 +140,8 @@ int vm_assign_ioeventfds(struct vm *vm);
 /* vcpu.c: threads and the run loop */
 int vcpu_open(struct vm *vm, int id);
 void vcpu_close(struct vcpu *v);
+/* The exit that kvm_run shows; false ends the vCPU, and the report says why. */
+bool vcpu_handle_exit(struct vcpu *v);
 /* All vCPUs run from here on; the first call makes their threads. */
 int vm_resume(struct vm *vm);
 /*

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Taking over a VM whose descriptors came from another process. */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/kvm_core.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#include "vmm.h"
+
+static int map_memory(struct vm *vm)
+{
+	vm->mem = mmap(NULL, vm->shape.mem, PROT_READ | PROT_WRITE, MAP_SHARED,
+		       vm->fds.mem, 0);
+	if (vm->mem != MAP_FAILED)
+		return 0;
+	vm->mem = NULL;
+	return vmm_error(errno, "mmap of the guest's memory");
+}
+
+static int map_vcpus(struct vm *vm)
+{
+	unsigned int i;
+	int size;
+
+	size = ioctl(vm->fd, KVM_CHECK_EXTENSION, KVM_CAP_XSAVE2);
+	vm->xsave_size = size > (int)sizeof(struct kvm_xsave) ?
+		(size_t)size : sizeof(struct kvm_xsave);
+	for (i = 0; i < vm->shape.cpus; i++) {
+		void *run = mmap(NULL, vm->run_size, PROT_READ | PROT_WRITE, MAP_SHARED,
+				 vm->vcpu[i].fd, 0);
+
+		if (run == MAP_FAILED)
+			return vmm_error(errno, "mmap of vCPU %u", i);
+		vm->vcpu[i].run = run;
+	}
+	return 0;
+}
+
+struct vm *vm_make_room(const char *path, const struct vm_shape *shape,
+			const struct vm_fds *fds, struct vm_report *report,
+			const struct vm_handles *h)
+{
+	struct vm *vm = calloc(1, sizeof(*vm));
+	unsigned int i;
+	int size;
+
+	if (!vm) {
+		vmm_error(ENOMEM, "VM");
+		return NULL;
+	}
+	vm->path = path;
+	vm->shape = *shape;
+	vm->fds = *fds;
+	vm->report = report;
+	vm->pin = -1;
+	vm->has_irqfds = true;
+	pthread_mutex_init(&vm->lock, NULL);
+	pthread_cond_init(&vm->changed, NULL);
+	vm->fd = dup(h->vm);
+	vm->kvm = open(path, O_RDWR | O_CLOEXEC);
+	size = ioctl(vm->kvm, KVM_GET_VCPU_MMAP_SIZE, 0);
+	vm->run_size = size < 0 ? 0 : size;
+	for (i = 0; i < shape->cpus; i++) {
+		vm->vcpu[i].vm = vm;
+		vm->vcpu[i].id = i;
+		vm->vcpu[i].pause = true;
+		vm->vcpu[i].fd = dup(h->vcpu[i]);
+	}
+	if (size < (int)sizeof(struct kvm_run)) {
+		vmm_error(errno, "%s", path);
+		vm_destroy(vm);
+		return NULL;
+	}
+	if (map_memory(vm)) {
+		vm_destroy(vm);
+		return NULL;
+	}
+	return vm;
+}
+
+int vm_adopt(struct vm *vm, struct kvm_core_move *mv, __u32 *exits)
+{
+	struct kvm_core_adopt_slot slot = {
+		.size = vm->shape.mem,
+		.userspace_addr = (unsigned long)vm->mem,
+	};
+	__s32 fds[GUEST_MAX_CPUS];
+	struct kvm_core_adopt a = {
+		.argsz = sizeof(a),
+		.nr_vcpus = vm->shape.cpus,
+		.nr_slots = 1,
+		.vcpus = (unsigned long)fds,
+		.slots = (unsigned long)&slot,
+		.exits = (unsigned long)exits,
+		.move = *mv,
+	};
+	unsigned int i;
+	int r;
+
+	for (i = 0; i < vm->shape.cpus; i++)
+		fds[i] = vm->vcpu[i].fd;
+	r = ioctl(vm->fd, KVM_CORE_VM_ADOPT, &a) ? -errno : 0;
+	*mv = a.move;
+	if (r || mv->flags & KVM_CORE_MOVE_DRY_RUN)
+		return r;
+	return map_vcpus(vm);
+}

@@ -1,0 +1,564 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* vmm-adopt: a running VM becomes another process's, by its descriptors alone. */
+#include <errno.h>
+#include <getopt.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <kselftest.h>
+#include "adopt.h"
+
+static const char usage[] =
+"usage: vmm-adopt -a INSTANCE -b INSTANCE [-n TIMES] [-g GUEST[,GUEST...]] [-c CPUS] [-m MIB]\n"
+"\n"
+"Two VMMs, processes of their own, take a running VM from each other by\n"
+"KVM_CORE_VM_ADOPT, to and fro between the instances, while its guest runs and\n"
+"verifies itself; this process holds the descriptors and gives them to both. Then what\n"
+"is refused, and VMMs that are killed. TAP output, a line for each guest and case.\n"
+"\n"
+"  -a, --from INSTANCE  where the VM is created, kvm-amd-1\n"
+"  -b, --to INSTANCE    the other one, kvm-amd-2\n"
+"  -n, --times N        how often it is adopted (10)\n"
+"  -g, --guest LIST     guests by name, with commas; all (the default)\n"
+"  -c, --cpus CPUS      vCPUs, 1 to 8 (2)\n"
+"  -m, --memory MIB     memory (32)\n"
+"  -s, --steps N        steps of every vCPU in between (3)\n"
+"  -o, --only           the guests, and none of the cases\n"
+"  -w, --wait SECONDS   patience without any progress (120)\n"
+"  -h, --help\n";
+
+struct adopt_options adopt_opts = {
+	.shape = { .cpus = 2, .mem = 32 << 20 },
+	.times = 10,
+	.steps = 3,
+	.patience = 120,
+};
+
+/* More entries than pages, and more steps than the guest needs to write to them all. */
+#define RING_PAGES	256
+#define RING_ENTRIES	4096
+#define RING_STEPS	20
+
+#define EXITS		10
+
+struct common *common;
+
+/* A VMM, seen from here. */
+struct vmm {
+	pid_t	pid;
+	int	sock;
+	bool	has;	/* the descriptors */
+};
+
+/* This process: the holder of the descriptors, who looks at the guest, too. */
+struct stage {
+	struct watch	w;
+	struct vm_fds	fds;
+	struct vm_handles h;
+	struct vmm	vmm[2];
+};
+
+static bool vmm_start(struct stage *st, unsigned int n)
+{
+	struct vmm *v = &st->vmm[n];
+	int sock[2];
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sock))
+		return false;
+	fflush(NULL);
+	v->has = false;
+	v->pid = fork();
+	if (!v->pid) {
+		struct adopt_vmm s = {
+			.sock = sock[1],
+			.shape = st->w.shape,
+			.fds = st->fds,
+		};
+		unsigned int i;
+
+		/* A VMM has nothing but what it is given. */
+		for (i = 0; i < 2; i++)
+			if (st->vmm[i].sock > 0)
+				close(st->vmm[i].sock);
+		close(sock[0]);
+		if (st->h.vm > 0) {
+			close(st->h.vm);
+			for (i = 0; i < st->w.shape.cpus; i++)
+				close(st->h.vcpu[i]);
+		}
+		munmap(st->w.mem, st->w.shape.mem);
+		adopt_vmm_run(&s);
+	}
+	close(sock[1]);
+	v->sock = sock[0];
+	return v->pid > 0;
+}
+
+static void vmm_end(struct vmm *v, bool kill_it)
+{
+	if (v->sock > 0)
+		close(v->sock);
+	v->sock = 0;
+	if (v->pid > 0) {
+		if (kill_it)
+			kill(v->pid, SIGKILL);
+		waitpid(v->pid, NULL, 0);
+	}
+	v->pid = 0;
+}
+
+static bool tell(struct stage *st, unsigned int n, enum order order, struct order_msg *m)
+{
+	struct vmm *v = &st->vmm[n];
+	unsigned int i;
+
+	m->order = order;
+	if (send(v->sock, m, sizeof(*m), MSG_NOSIGNAL) != sizeof(*m))
+		return false;
+	if (order == ORDER_CREATE || order == ORDER_DIE_IN_EXIT) {
+		st->h.vm = wire_recv_fd(v->sock);
+		for (i = 0; i < st->w.shape.cpus; i++)
+			st->h.vcpu[i] = wire_recv_fd(v->sock);
+		v->has = true;
+	} else if (!v->has) {
+		if (wire_send_fd(v->sock, st->h.vm))
+			return false;
+		for (i = 0; i < st->w.shape.cpus; i++)
+			if (wire_send_fd(v->sock, st->h.vcpu[i]))
+				return false;
+		v->has = true;
+	}
+	return true;
+}
+
+/* The answer; the guest is looked after meanwhile. */
+static bool answer(struct stage *st, unsigned int n, struct order_msg *m)
+{
+	struct pollfd p = { .fd = st->vmm[n].sock, .events = POLLIN };
+
+	while (!poll(&p, 1, 0))
+		watch_pump(&st->w, 1);
+	return recv(p.fd, m, sizeof(*m), MSG_WAITALL) == sizeof(*m);
+}
+
+static enum watch_result give_order(struct stage *st, unsigned int n, enum order what,
+				    struct order_msg *m)
+{
+	struct watch *w = &st->w;
+
+	if (!tell(st, n, what, m) || !answer(st, n, m)) {
+		snprintf(w->why, sizeof(w->why), "VMM %u does not answer to order %u", n,
+			 what);
+		return WATCH_FAIL;
+	}
+	if (!m->ret)
+		return WATCH_OK;
+	if (m->why[0])
+		snprintf(w->why, sizeof(w->why), "%.200s", m->why);
+	else
+		snprintf(w->why, sizeof(w->why), "stage %u: %.128s (%s)", m->mv.stage,
+			 m->mv.reason, strerror(-m->ret));
+	return WATCH_FAIL;
+}
+
+static struct order_msg message(unsigned int to, bool same)
+{
+	struct order_msg m = {
+		.to = to,
+		.mv = { .deadline_us = 5000000, .timeout_ms = 60000 },
+	};
+
+	if (!same)
+		snprintf(m.mv.instance, sizeof(m.mv.instance), "%s", adopt_opts.name[to]);
+	return m;
+}
+
+/* VMM n takes the VM from the other one, which is there still unless it is dead. */
+static enum watch_result adopt(struct stage *st, unsigned int n, unsigned int to,
+			       bool same, bool dead, __u64 *downtime)
+{
+	struct guest_shared *sh = vm_shared(st->w.mem);
+	struct order_msg m = message(to, same);
+	enum watch_result r;
+
+	r = give_order(st, n, ORDER_ADOPT, &m);
+	*downtime += m.mv.downtime_ns;
+	VMM_STORE(sh->passes, sh->passes + 1);
+	VMM_STORE(sh->epoch, sh->epoch + 1);
+	if (r == WATCH_OK && !dead) {
+		m = message(to, same);
+		r = give_order(st, !n, ORDER_LEFT, &m);
+	}
+	if (r == WATCH_OK && st->w.shape.ring) {
+		m = message(to, same);
+		r = give_order(st, n, ORDER_COLLECT, &m);
+	}
+	if (r == WATCH_OK) {
+		m = message(to, same);
+		r = give_order(st, n, ORDER_GO, &m);
+	}
+	return r;
+}
+
+static bool stage_open(struct stage *st, unsigned int guest, __u32 ring)
+{
+	struct vm_shape shape = adopt_opts.shape;
+
+	shape.ring = ring;
+	if (ring)
+		shape.ws_per_cpu = RING_PAGES << 12;
+	memset(st, 0, sizeof(*st));
+	memset(common, 0, sizeof(*common));
+	shape.guest = guest;
+	if (vm_fds_make(&shape, &st->fds))
+		return false;
+	if (watch_open(&st->w, &shape, &st->fds, &common->report))
+		return false;
+	st->w.patience = adopt_opts.patience;
+	return vmm_start(st, 0) && vmm_start(st, 1);
+}
+
+static void stage_close(struct stage *st)
+{
+	unsigned int i;
+
+	vmm_end(&st->vmm[0], true);
+	vmm_end(&st->vmm[1], true);
+	if (st->h.vm > 0) {
+		close(st->h.vm);
+		for (i = 0; i < st->w.shape.cpus; i++)
+			close(st->h.vcpu[i]);
+	}
+	watch_close(&st->w);
+	vm_fds_close(&st->fds);
+}
+
+static void result(struct stage *st, const char *name, enum watch_result r,
+		   const char *more)
+{
+	if (r == WATCH_OK)
+		ksft_test_result_pass("%s%s\n", name, more);
+	else if (r == WATCH_SKIP)
+		ksft_test_result_skip("%s: %s\n", name, st->w.why);
+	else
+		ksft_test_result_fail("%s: %s\n", name, st->w.why);
+	fflush(stdout);
+}
+
+static enum watch_result begin(struct stage *st, unsigned int guest, __u32 ring)
+{
+	struct order_msg m = message(0, false);
+	enum watch_result r;
+
+	if (!stage_open(st, guest, ring)) {
+		snprintf(st->w.why, sizeof(st->w.why), "no processes");
+		return WATCH_FAIL;
+	}
+	r = give_order(st, 0, ORDER_CREATE, &m);
+	return r == WATCH_OK ? watch_steps(&st->w, adopt_opts.steps) : r;
+}
+
+/* To and fro between the VMMs, and every second time between the instances. */
+static void test_guest(unsigned int guest)
+{
+	const char *name = guest_name(guest);
+	unsigned int i, n = 0;
+	enum watch_result r;
+	__u64 downtime = 0;
+	struct stage st;
+	char more[80];
+
+	fprintf(stderr, "vmm-adopt: %s\n", name);
+	if (guest_needs(guest) & GN_SLOW) {
+		ksft_test_result_skip("%s: its pages come from one VMM\n", name);
+		return;
+	}
+	r = begin(&st, guest, 0);
+	for (i = 0; r == WATCH_OK && i < adopt_opts.times; i++) {
+		/* Instances 0 to 1, 1 to 1, 1 to 0, 0 to 0. */
+		unsigned int to = (i + 2) / 2 % 2;
+
+		r = adopt(&st, (i + 1) % 2, to, i % 2, false, &downtime);
+		n += r == WATCH_OK;
+		if (r == WATCH_OK)
+			r = watch_steps(&st.w, adopt_opts.steps);
+	}
+	if (r == WATCH_OK)
+		r = watch_finish(&st.w);
+	snprintf(more, sizeof(more), ": adopted %u times, %llu us", n,
+		 n ? downtime / n / 1000 : 0);
+	result(&st, name, r, more);
+	stage_close(&st);
+}
+
+static void test_orders(const char *name, enum order what)
+{
+	struct order_msg m = message(1, false);
+	enum watch_result r;
+	__u64 downtime = 0;
+	struct stage st;
+
+	r = begin(&st, GUEST_irqfd_msi, 0);
+	if (r == WATCH_OK)
+		r = give_order(&st, 1, what, &m);
+	if (r == WATCH_OK)
+		r = watch_steps(&st.w, adopt_opts.steps);
+	if (r == WATCH_OK)
+		r = adopt(&st, 1, 1, false, false, &downtime);
+	if (r == WATCH_OK)
+		r = watch_steps(&st.w, adopt_opts.steps);
+	if (r == WATCH_OK)
+		r = watch_finish(&st.w);
+	result(&st, name, r, "");
+	stage_close(&st);
+}
+
+static void test_own(void)
+{
+	struct order_msg m = message(1, false);
+	enum watch_result r;
+	__u64 downtime = 0;
+	struct stage st;
+
+	r = begin(&st, GUEST_spin, 0);
+	if (r == WATCH_OK)
+		r = adopt(&st, 1, 1, false, false, &downtime);
+	if (r == WATCH_OK)
+		r = give_order(&st, 1, ORDER_OWN, &m);
+	if (r == WATCH_OK)
+		r = watch_steps(&st.w, adopt_opts.steps);
+	if (r == WATCH_OK)
+		r = watch_finish(&st.w);
+	result(&st, "a VMM that adopts its own VM", r, "");
+	stage_close(&st);
+}
+
+/*
+ * Nobody collects from the rings before the VM is adopted: all that was written since the
+ * last adoption is in there then, for the adopter.
+ */
+static void test_rings(void)
+{
+	enum watch_result r;
+	__u64 downtime = 0;
+	struct stage st;
+	unsigned int i;
+
+	r = begin(&st, GUEST_mem, RING_ENTRIES);
+	for (i = 0; r == WATCH_OK && i < 4; i++) {
+		r = watch_steps(&st.w, RING_STEPS);
+		if (r == WATCH_OK)
+			r = adopt(&st, (i + 1) % 2, (i + 2) / 2 % 2, i % 2, false, &downtime);
+	}
+	if (r == WATCH_OK)
+		r = watch_finish(&st.w);
+	result(&st, "dirty rings", r, "");
+	stage_close(&st);
+}
+
+/* The VMM is killed while its vCPUs run, and the VM stands still until it is adopted. */
+static void test_killed(unsigned int guest, bool same)
+{
+	enum watch_result r;
+	__u64 downtime = 0, at = 0;
+	struct stage st;
+	char name[80];
+	unsigned int i;
+
+	snprintf(name, sizeof(name), "killed, then adopted on %s instance: %s",
+		 same ? "the same" : "another", guest_name(guest));
+	r = begin(&st, guest, 0);
+	if (r == WATCH_OK) {
+		vmm_end(&st.vmm[0], true);
+		for (i = 0; i < adopt_opts.shape.cpus; i++)
+			at += VMM_LOAD(vm_cpu_page(st.w.mem, i)->progress);
+		usleep(20000);
+		for (i = 0; i < adopt_opts.shape.cpus; i++)
+			at -= VMM_LOAD(vm_cpu_page(st.w.mem, i)->progress);
+		if (at) {
+			snprintf(st.w.why, sizeof(st.w.why), "it runs without a VMM");
+			r = WATCH_FAIL;
+		}
+	}
+	if (r == WATCH_OK)
+		r = adopt(&st, 1, !same, same, true, &downtime);
+	if (r == WATCH_OK)
+		r = watch_steps(&st.w, adopt_opts.steps);
+	if (r == WATCH_OK && vmm_start(&st, 0))
+		r = adopt(&st, 0, same, false, false, &downtime);
+	if (r == WATCH_OK)
+		r = watch_steps(&st.w, adopt_opts.steps);
+	if (r == WATCH_OK)
+		r = watch_finish(&st.w);
+	result(&st, name, r, "");
+	stage_close(&st);
+}
+
+/* The adopter is killed in the middle: the VM is its own in the end, and of the next one. */
+static void test_adopter_killed(const char *stage)
+{
+	struct order_msg m = message(1, false), left = m;
+	enum watch_result r;
+	__u64 downtime = 0;
+	struct stage st;
+	char name[64];
+
+	snprintf(name, sizeof(name), "the adopter is killed at stage %s", stage);
+	r = begin(&st, GUEST_irqfd_msi, 0);
+	if (r == WATCH_OK) {
+		r = WATCH_FAIL;
+		snprintf(st.w.why, sizeof(st.w.why), "debugfs holds no handoff");
+		if (inject_set(stage, "hold", 1) && tell(&st, 1, ORDER_ADOPT, &m) &&
+		    inject_wait_held(stage, adopt_opts.patience) && !kill(st.vmm[1].pid, SIGKILL))
+			r = WATCH_OK;
+		inject_set(stage, "hold", 0);
+		vmm_end(&st.vmm[1], true);
+	}
+	if (r == WATCH_OK)
+		r = give_order(&st, 0, ORDER_LEFT, &left);
+	if (r == WATCH_OK && vmm_start(&st, 1))
+		r = adopt(&st, 1, 0, false, true, &downtime);
+	if (r == WATCH_OK)
+		r = watch_steps(&st.w, adopt_opts.steps);
+	if (r == WATCH_OK)
+		r = watch_finish(&st.w);
+	result(&st, name, r, "");
+	stage_close(&st);
+}
+
+/*
+ * The VMM is killed with an exit that it has not handled, the first to the last of some:
+ * reads and writes, of strings too.
+ */
+static void test_killed_in_exit(unsigned int guest)
+{
+	struct vm_shape shape = adopt_opts.shape;
+	enum watch_result r = WATCH_OK;
+	__u64 downtime = 0;
+	struct stage st;
+	unsigned int n;
+	char name[80];
+
+	snprintf(name, sizeof(name), "killed in an exit: %s", guest_name(guest));
+	/* Another vCPU's device would have been killed in the middle. */
+	adopt_opts.shape.cpus = 1;
+	for (n = 0; r == WATCH_OK; n++) {
+		struct order_msg m = message(0, false);
+
+		m.nth = 5 * n;
+		if (!stage_open(&st, guest, 0) || !tell(&st, 0, ORDER_DIE_IN_EXIT, &m)) {
+			snprintf(st.w.why, sizeof(st.w.why), "no processes");
+			r = WATCH_FAIL;
+			break;
+		}
+		waitpid(st.vmm[0].pid, NULL, 0);
+		st.vmm[0].pid = 0;
+		r = adopt(&st, 1, n % 2, !(n % 2), true, &downtime);
+		if (r == WATCH_OK)
+			r = watch_steps(&st.w, adopt_opts.steps);
+		if (r == WATCH_OK)
+			r = watch_finish(&st.w);
+		if (r != WATCH_OK || n == EXITS - 1)
+			break;
+		stage_close(&st);
+	}
+	result(&st, name, r, "");
+	stage_close(&st);
+	adopt_opts.shape = shape;
+}
+
+static const char * const killed_guests[] = { "spin", "mem", "timer_oneshot", "ipi" };
+#define CASES (6 + 2 * ARRAY_SIZE(killed_guests) + 2)
+
+static void test_cases(void)
+{
+	unsigned int i;
+
+	test_orders("what is refused", ORDER_BAD);
+	test_orders("two at once", ORDER_BUSY);
+	test_own();
+	test_rings();
+	test_adopter_killed("prepare");
+	test_adopter_killed("move");
+	for (i = 0; i < 2 * ARRAY_SIZE(killed_guests); i++)
+		test_killed(guest_by_name(killed_guests[i / 2]), i % 2);
+	test_killed_in_exit(GUEST_pio);
+	test_killed_in_exit(GUEST_mmio);
+}
+
+int main(int argc, char **argv)
+{
+	static const struct option longs[] = {
+		{ "from", 1, NULL, 'a' }, { "to", 1, NULL, 'b' },
+		{ "times", 1, NULL, 'n' }, { "guest", 1, NULL, 'g' },
+		{ "cpus", 1, NULL, 'c' }, { "memory", 1, NULL, 'm' },
+		{ "steps", 1, NULL, 's' }, { "only", 0, NULL, 'o' },
+		{ "wait", 1, NULL, 'w' }, { "help", 0, NULL, 'h' }, { 0 }
+	};
+	bool set[GUEST_COUNT] = { 0 };
+	char all[] = "all", *guests = all;
+	unsigned int i;
+	int c, n;
+
+	while ((c = getopt_long(argc, argv, "a:b:n:g:c:m:s:w:oh", longs, NULL)) != -1) {
+		switch (c) {
+		case 'a':
+			adopt_opts.name[0] = optarg;
+			break;
+		case 'b':
+			adopt_opts.name[1] = optarg;
+			break;
+		case 'n':
+			adopt_opts.times = strtoul(optarg, NULL, 0);
+			break;
+		case 'g':
+			guests = optarg;
+			break;
+		case 'c':
+		case 'm':
+			shape_option(&adopt_opts.shape, c, optarg);
+			break;
+		case 's':
+			adopt_opts.steps = strtoul(optarg, NULL, 0);
+			break;
+		case 'o':
+			adopt_opts.only = true;
+			break;
+		case 'w':
+			adopt_opts.patience = strtoul(optarg, NULL, 0);
+			break;
+		case 'h':
+			fputs(usage, stdout);
+			return 0;
+		default:
+			fputs(usage, stderr);
+			return 2;
+		}
+	}
+	if (optind < argc || !adopt_opts.name[0] || !adopt_opts.name[1]) {
+		fputs(usage, stderr);
+		return 2;
+	}
+	n = guests_parse(guests, set);
+	if (n < 0)
+		return 2;
+	common = mmap(NULL, sizeof(*common), PROT_READ | PROT_WRITE,
+		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (common == MAP_FAILED)
+		return 2;
+	ksft_print_header();
+	ksft_set_plan(n + (adopt_opts.only ? 0 : CASES));
+	for (i = 0; i < GUEST_COUNT; i++)
+		if (set[i])
+			test_guest(i);
+	if (!adopt_opts.only)
+		test_cases();
+	ksft_finished();
+}
