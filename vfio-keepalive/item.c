@@ -18,10 +18,13 @@ static DEFINE_HASHTABLE(files, 10);
 
 /*
  * What closing does is to happen from the device down: it is reset and cannot do DMA or
- * interrupt any more when its mappings go, and these before the memory.
+ * interrupt any more when its VM goes, which has its group, then its mappings, and these
+ * before the memory.
  */
 static const u32 closing_order[] = {
 	VFIO_KEEPALIVE_DEVICE,
+	VFIO_KEEPALIVE_VCPU,
+	VFIO_KEEPALIVE_VM,
 	VFIO_KEEPALIVE_GROUP,
 	VFIO_KEEPALIVE_CONTAINER,
 	VFIO_KEEPALIVE_EVENTFD,
@@ -114,11 +117,12 @@ bool item_wants_release(struct session *session)
 	return false;
 }
 
-/* VFIO lets nobody have one of these twice. */
+/* VFIO lets nobody have one of these twice, and a VM can go to one only. */
 static bool is_exclusive(u32 kind)
 {
 	return kind == VFIO_KEEPALIVE_CONTAINER || kind == VFIO_KEEPALIVE_GROUP ||
-		kind == VFIO_KEEPALIVE_DEVICE;
+		kind == VFIO_KEEPALIVE_DEVICE || kind == VFIO_KEEPALIVE_VM ||
+		kind == VFIO_KEEPALIVE_VCPU;
 }
 
 static bool is_in_container(u32 kind)

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Is a file what it is said to be? None of the kinds can hold another file that leads
- * back to a session, so no session keeps itself.
+ * back to a session, so no session keeps itself: what a VM holds are eventfds, and through
+ * kvm-vfio groups and devices of VFIO.
  */
 #include <linux/cdev.h>
 #include <linux/device.h>
@@ -13,6 +14,8 @@
 #include <linux/module.h>
 #include <linux/string.h>
 #include <linux/vfio.h>
+
+#include <kvm-core/descriptor.h>
 
 #include "private.h"
 
@@ -96,6 +99,20 @@ static int memory_check(struct file *file)
 		0 : -EINVAL;
 }
 
+/* kvm-core is asked only if it is loaded: without it no file is one of its files. */
+static int kvm_check(struct file *file, enum kvm_core_descriptor kind)
+{
+	enum kvm_core_descriptor (*what)(const struct file *file);
+	int r;
+
+	what = symbol_get(kvm_core_descriptor);
+	if (!what)
+		return -EINVAL;
+	r = what(file) == kind ? 0 : -EINVAL;
+	symbol_put(kvm_core_descriptor);
+	return r;
+}
+
 /* How far behind a group's device and character device its container is looked for */
 #define GROUP_WORDS	8
 
@@ -165,6 +182,10 @@ int kind_check(struct file *file, u32 kind)
 		return eventfd_check(file);
 	case VFIO_KEEPALIVE_MEMORY:
 		return memory_check(file);
+	case VFIO_KEEPALIVE_VM:
+		return kvm_check(file, KVM_CORE_DESCRIPTOR_VM);
+	case VFIO_KEEPALIVE_VCPU:
+		return kvm_check(file, KVM_CORE_DESCRIPTOR_VCPU);
 	}
 	return -EINVAL;
 }

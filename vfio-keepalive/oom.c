@@ -33,7 +33,8 @@ static bool is_last(struct file *file)
  * @session: the session
  *
  * Pages of hugetlbfs go back to their pool, where nobody finds them who is short of others.
- * How much devices have pinned of memory that is no item cannot be asked: it is a page.
+ * How much devices have pinned of memory that is no item cannot be asked, nor what a VM has
+ * in the kernel: it is a page.
  *
  * Context: keepalive_lock is held.
  * Return: bytes.
@@ -47,7 +48,8 @@ u64 oom_frees(struct session *session)
 	list_for_each_entry(item, &session->items, link) {
 		const struct inode *inode = file_inode(item->file);
 
-		pins |= item->kind == VFIO_KEEPALIVE_CONTAINER;
+		pins |= item->kind == VFIO_KEEPALIVE_CONTAINER ||
+			item->kind == VFIO_KEEPALIVE_VM;
 		if (item->kind != VFIO_KEEPALIVE_MEMORY)
 			continue;
 		memory = true;

@@ -18,6 +18,8 @@
 #include <linux/spinlock.h>
 #include <linux/uaccess.h>
 
+#include <kvm-core/descriptor.h>
+
 #include "core.h"
 #include "file.h"
 
@@ -54,6 +56,25 @@ struct core_file *core_file_of(const struct file *file)
 {
 	return container_of(file->f_op, struct core_file, fops);
 }
+
+/**
+ * kvm_core_descriptor - is this a VM's descriptor, or a vCPU's?
+ * @file: any file
+ *
+ * Those of the distribution's KVM are neither. What it is it stays.
+ *
+ * Context: any; the caller holds a reference on @file.
+ * Return: enum kvm_core_descriptor.
+ */
+enum kvm_core_descriptor kvm_core_descriptor(const struct file *file)
+{
+	if (core_is_file(file) && core_file_of(file)->kind == CORE_FILE_VM)
+		return KVM_CORE_DESCRIPTOR_VM;
+	if (core_is_file(file) && core_file_of(file)->kind == CORE_FILE_VCPU)
+		return KVM_CORE_DESCRIPTOR_VCPU;
+	return KVM_CORE_DESCRIPTOR_OTHER;
+}
+EXPORT_SYMBOL_GPL(kvm_core_descriptor);
 
 /* core_vm_come() would say so, too, when KVM has made a VM and counted its end. */
 static inline bool core_file_drained(const struct core_file *cf, unsigned int cmd)

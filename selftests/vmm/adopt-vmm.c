@@ -246,6 +246,15 @@ void adopt_vmm_run(struct adopt_vmm *s)
 		case ORDER_COLLECT:
 			child_collect(s, &m);
 			break;
+		case ORDER_KEEP:
+			adopt_keep(s, &m);
+			break;
+		case ORDER_CLAIM:
+			adopt_claim(s, &m);
+			break;
+		case ORDER_RELEASE:
+			adopt_release(s, &m);
+			break;
 		}
 		if (send(s->sock, &m, sizeof(m), MSG_NOSIGNAL) != sizeof(m))
 			break;

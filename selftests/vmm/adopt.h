@@ -9,6 +9,7 @@
 #include <linux/kvm_core.h>
 #include <linux/types.h>
 #include <stdbool.h>
+#include "../vfio/vfio.h"
 #include "vmm.h"
 
 /* What vmm-adopt was started with. */
@@ -33,6 +34,9 @@ enum order {
 	ORDER_OWN,	/* one of its own VM, refused */
 	ORDER_COLLECT,	/* what is in the dirty rings, before it goes on */
 	ORDER_DIE_IN_EXIT, /* as ORDER_CREATE, and be killed in an exit */
+	ORDER_KEEP,	/* have a session keep the descriptors */
+	ORDER_CLAIM,	/* claim the session, and take the descriptors from it */
+	ORDER_RELEASE,	/* the session */
 };
 
 /* What a VMM is told, and answers. */
@@ -55,6 +59,8 @@ struct common {
 	__u32		exit[GUEST_MAX_CPUS];
 	/* The entry of each dirty ring to be collected next: the collector's to know. */
 	__u32		next[GUEST_MAX_CPUS];
+	/* Of the session that keeps the VM. */
+	struct ticket	ticket;
 };
 
 extern struct common *common;
@@ -69,6 +75,7 @@ struct adopt_vmm {
 	struct vm	*vm;
 	char		path[64];
 	__u32		exits[GUEST_MAX_CPUS];
+	int		session;
 };
 
 /* adopt-vmm.c */
@@ -80,5 +87,10 @@ void __noreturn adopt_vmm_run(struct adopt_vmm *s);
 void adopt_bad(struct adopt_vmm *s, struct order_msg *m);
 void adopt_busy(struct adopt_vmm *s, struct order_msg *m);
 void adopt_own(const struct adopt_vmm *s, struct order_msg *m);
+
+/* adopt-session.c */
+void adopt_keep(struct adopt_vmm *s, struct order_msg *m);
+void adopt_claim(struct adopt_vmm *s, struct order_msg *m);
+void adopt_release(struct adopt_vmm *s, struct order_msg *m);
 
 #endif

@@ -225,17 +225,23 @@ static bool stage_open(struct stage *st, unsigned int guest, __u32 ring)
 	return vmm_start(st, 0) && vmm_start(st, 1);
 }
 
-static void stage_close(struct stage *st)
+static void close_handles(struct stage *st)
 {
 	unsigned int i;
 
+	if (st->h.vm <= 0)
+		return;
+	close(st->h.vm);
+	for (i = 0; i < st->w.shape.cpus; i++)
+		close(st->h.vcpu[i]);
+	st->h.vm = 0;
+}
+
+static void stage_close(struct stage *st)
+{
 	vmm_end(&st->vmm[0], true);
 	vmm_end(&st->vmm[1], true);
-	if (st->h.vm > 0) {
-		close(st->h.vm);
-		for (i = 0; i < st->w.shape.cpus; i++)
-			close(st->h.vcpu[i]);
-	}
+	close_handles(st);
 	watch_close(&st->w);
 	vm_fds_close(&st->fds);
 }
@@ -474,8 +480,94 @@ static void test_killed_in_exit(unsigned int guest)
 	adopt_opts.shape = shape;
 }
 
+/* With these a VMM ends; a handler of its own would not be a VMM that crashes. */
+static const int crashes[] = { SIGKILL, SIGSEGV, SIGBUS, SIGABRT };
+
+static void crash(struct stage *st, unsigned int n, unsigned int i)
+{
+	kill(st->vmm[n].pid, crashes[i % ARRAY_SIZE(crashes)]);
+	vmm_end(&st->vmm[n], false);
+}
+
+/* Nobody but a session has the VM while there is no VMM. */
+static void test_session(unsigned int guest)
+{
+	struct order_msg m = message(0, true);
+	enum watch_result r;
+	__u64 downtime = 0;
+	struct stage st;
+	char name[80];
+	unsigned int i;
+
+	snprintf(name, sizeof(name), "killed, then claimed from a session: %s",
+		 guest_name(guest));
+	r = begin(&st, guest, 0);
+	m.nth = 600000;
+	if (r == WATCH_OK)
+		r = give_order(&st, 0, ORDER_KEEP, &m);
+	close_handles(&st);
+	for (i = 0; r == WATCH_OK && i < adopt_opts.times; i++) {
+		crash(&st, i % 2, i);
+		if (!vmm_start(&st, !(i % 2)))
+			r = WATCH_FAIL;
+		st.vmm[!(i % 2)].has = true;
+		m = message(0, true);
+		if (r == WATCH_OK)
+			r = give_order(&st, !(i % 2), ORDER_CLAIM, &m);
+		if (r == WATCH_OK)
+			r = adopt(&st, !(i % 2), i / 2 % 2, false, true, &downtime);
+		if (r == WATCH_OK)
+			r = watch_steps(&st.w, adopt_opts.steps);
+	}
+	m = message(0, true);
+	if (r == WATCH_OK)
+		r = give_order(&st, i % 2, ORDER_RELEASE, &m);
+	if (r == WATCH_OK)
+		r = watch_finish(&st.w);
+	result(&st, name, r, "");
+	stage_close(&st);
+}
+
+static bool vms_gone(void)
+{
+	__u64 since = now_ns();
+
+	while (left_vms()) {
+		if (now_ns() - since > adopt_opts.patience * 1000000000ull)
+			return false;
+		usleep(1000);
+	}
+	return true;
+}
+
+/* The session's time ends: the VM is gone, and nothing has kept it. */
+static void test_session_ends(void)
+{
+	struct order_msg m = message(0, true);
+	enum watch_result r;
+	struct stage st;
+
+	r = begin(&st, GUEST_spin, 0);
+	m.nth = 300;
+	if (r == WATCH_OK)
+		r = give_order(&st, 0, ORDER_KEEP, &m);
+	close_handles(&st);
+	crash(&st, 0, 0);
+	if (r == WATCH_OK && !left_vms()) {
+		snprintf(st.w.why, sizeof(st.w.why), "the VM went with its VMM");
+		r = WATCH_FAIL;
+	}
+	if (r == WATCH_OK && !vms_gone()) {
+		snprintf(st.w.why, sizeof(st.w.why), "the VM is still there");
+		r = WATCH_FAIL;
+	}
+	result(&st, "killed, and the session's time ends", r, "");
+	stage_close(&st);
+}
+
 static const char * const killed_guests[] = { "spin", "mem", "timer_oneshot", "ipi" };
-#define CASES (6 + 2 * ARRAY_SIZE(killed_guests) + 2)
+static const char * const kept_guests[] = { "spin", "mem", "timer_oneshot", "irqfd_msi" };
+#define CASES (6 + 2 * ARRAY_SIZE(killed_guests) + 2 + ARRAY_SIZE(kept_guests) + 1)
 
 static void test_cases(void)
 {
@@ -491,6 +583,9 @@ static void test_cases(void)
 		test_killed(guest_by_name(killed_guests[i / 2]), i % 2);
 	test_killed_in_exit(GUEST_pio);
 	test_killed_in_exit(GUEST_mmio);
+	for (i = 0; i < ARRAY_SIZE(kept_guests); i++)
+		test_session(guest_by_name(kept_guests[i]));
+	test_session_ends();
 }
 
 int main(int argc, char **argv)

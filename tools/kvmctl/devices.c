@@ -32,6 +32,8 @@ static const char * const kinds[] = {
 	[VFIO_KEEPALIVE_DEVICE] = "device",
 	[VFIO_KEEPALIVE_EVENTFD] = "eventfd",
 	[VFIO_KEEPALIVE_MEMORY] = "memory",
+	[VFIO_KEEPALIVE_VM] = "vm",
+	[VFIO_KEEPALIVE_VCPU] = "vcpu",
 };
 
 static const char *state_name(unsigned int i)

@@ -34,6 +34,8 @@ enum vfio_keepalive_kind {
 	VFIO_KEEPALIVE_DEVICE,		/* VFIO_GROUP_GET_DEVICE_FD; the same */
 	VFIO_KEEPALIVE_EVENTFD,
 	VFIO_KEEPALIVE_MEMORY,		/* memfd, file of tmpfs or hugetlbfs */
+	VFIO_KEEPALIVE_VM,		/* of an instance; to be adopted (KVM_CORE_VM_ADOPT) */
+	VFIO_KEEPALIVE_VCPU,		/* the same */
 };
 
 /**

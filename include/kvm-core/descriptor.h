@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* VMs and vCPUs by their descriptors, for modules that are no instances. */
+#ifndef __KVM_CORE_DESCRIPTOR_H
+#define __KVM_CORE_DESCRIPTOR_H
+
+struct file;
+
+enum kvm_core_descriptor {
+	KVM_CORE_DESCRIPTOR_OTHER,
+	KVM_CORE_DESCRIPTOR_VM,
+	KVM_CORE_DESCRIPTOR_VCPU,
+};
+
+enum kvm_core_descriptor kvm_core_descriptor(const struct file *file);
+
+#endif
