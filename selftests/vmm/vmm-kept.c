@@ -569,6 +569,32 @@ static void test_shut_down(void)
 	kept_end(&m, "a shutdown in SMM");
 }
 
+/* Scaled by hardware, less than 1 kHz of the host's TSC remains of it. */
+static void test_slow_tsc(void)
+{
+	static const char what[] = "a guest with a TSC of 1 kHz runs";
+	struct kvm_clock_data clock = { 0 };
+	struct mini m;
+
+	mini_begin(&m);
+	mini_boot(&m, code_out, sizeof(code_out));
+	/* KVM looks at it when it is another one than before, and kvmclock changes. */
+	mini_run(&m, 0, KVM_EXIT_IO, "run with the host's");
+	mini_complete(&m, 0);
+	if (m.ok && ioctl(m.vcpu[0], KVM_SET_TSC_KHZ, 1)) {
+		mini_end(&m);
+		kept_skip(what, "the TSC is not scaled");
+		return;
+	}
+	mini_ioctl(&m, m.fd, KVM_SET_CLOCK, &clock, "KVM_SET_CLOCK");
+	mini_run(&m, 0, KVM_EXIT_IO, "run");
+	mini_complete(&m, 0);
+	mini_move(&m, 1);
+	mini_run(&m, 0, KVM_EXIT_IO, "run after a move");
+	mini_complete(&m, 0);
+	kept_end(&m, what);
+}
+
 static void on_alarm(int sig)
 {
 	(void)sig;
@@ -578,7 +604,7 @@ static void (* const tests[])(void) = {
 	test_msrs, test_clock_stopped, test_step, test_kicked, test_hv_reset,
 	test_hv_crash, test_exits, test_x2apic, test_quirks, test_initially_set,
 	test_nmis, kept_edge, test_tsc, kept_rtc, kept_pic, kept_exception,
-	test_cap_name, test_ioctl_name, test_shut_down,
+	test_cap_name, test_ioctl_name, test_shut_down, test_slow_tsc,
 };
 
 int main(int argc, char **argv)
