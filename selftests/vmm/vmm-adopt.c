@@ -531,16 +531,14 @@ static void test_session(unsigned int guest)
 	stage_close(&st);
 }
 
-static bool vms_gone(void)
+/* The session, and with it the VM. */
+static bool session_gone(void)
 {
-	__u64 since = now_ns();
+	int dev = ka_open();
+	bool gone = ka_wait_gone(dev, common->ticket.id, adopt_opts.patience * 1000);
 
-	while (left_vms()) {
-		if (now_ns() - since > adopt_opts.patience * 1000000000ull)
-			return false;
-		usleep(1000);
-	}
-	return true;
+	close(dev);
+	return gone && !left_vms();
 }
 
 /* The session's time ends: the VM is gone, and nothing has kept it. */
@@ -556,8 +554,8 @@ static void test_session_ends(void)
 		r = give_order(&st, 0, ORDER_KEEP, &m);
 	close_handles(&st);
 	crash(&st, 0, 0);
-	if (r == WATCH_OK && !vms_gone()) {
-		snprintf(st.w.why, sizeof(st.w.why), "the VM is still there");
+	if (r == WATCH_OK && !session_gone()) {
+		snprintf(st.w.why, sizeof(st.w.why), "the session or the VM is still there");
 		r = WATCH_FAIL;
 	}
 	result(&st, "killed, and the session's time ends", r, "");
