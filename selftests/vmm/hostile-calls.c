@@ -110,6 +110,7 @@ static const struct one calls[] = {
 	M(K_VM, KVM_CORE_VM_MOVE, make_move),
 	M(K_VM, KVM_CORE_VM_MOVE, make_move),
 	M(K_VM, KVM_CORE_VM_MOVE, make_move),
+	M(K_VM, KVM_CORE_VM_ADOPT, make_adopt),
 
 	N(K_VCPU, KVM_RUN),
 	N(K_VCPU, KVM_RUN),
@@ -240,6 +241,8 @@ long call(struct thread *t, int fd, unsigned long req, unsigned long arg, enum k
 		__atomic_add_fetch(&b->runs, 1, __ATOMIC_RELAXED);
 	if (req == KVM_CORE_VM_MOVE && !r)
 		__atomic_add_fetch(&b->moved, 1, __ATOMIC_RELAXED);
+	if (req == KVM_CORE_VM_ADOPT && !r)
+		__atomic_add_fetch(&b->adopted, 1, __ATOMIC_RELAXED);
 	/* The numbers are drawn in any case. */
 	if (makes != K_NONE)
 		fd_keep(t, r > 2 && r < 1024 ? r : -1, makes);

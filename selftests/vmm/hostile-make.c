@@ -422,6 +422,35 @@ size_t make_move(struct thread *t, void *buf)
 	return sizeof(*m);
 }
 
+/* Of a VM of new_vm(), which has one memslot and two vCPUs at most. */
+size_t make_adopt(struct thread *t, void *buf)
+{
+	struct kvm_core_adopt *a = buf;
+	unsigned int i;
+
+	t->adopt_vm = rnd(R, EACH / 2);
+	for (i = 0; i < ARRAY_SIZE(t->adopt_vcpu); i++)
+		t->adopt_vcpu[i] = one_in(R, 16) ? some_fd(t, K_VCPU) :
+						   HOSTILE_FD(K_VCPU, 2 * t->adopt_vm + i);
+	memset(&t->adopt_slot, 0, sizeof(t->adopt_slot));
+	t->adopt_slot.slot = one_in(R, 24) ? args_number(R) : 0;
+	t->adopt_slot.size = one_in(R, 24) ? args_number(R) : 1 << 20;
+	t->adopt_slot.userspace_addr = one_in(R, 16) ? args_number(R) :
+				       (unsigned long)t->w->ram + PAGE * rnd(R, 4);
+	memset(a, 0, sizeof(*a));
+	make_move(t, &a->move);
+	if (one_in(R, 3))
+		memset(a->move.instance, 0, sizeof(a->move.instance));
+	a->argsz = one_in(R, 24) ? args_number(R) : sizeof(*a);
+	a->flags = one_in(R, 24);
+	a->nr_vcpus = one_in(R, 16) ? args_number(R) : 1 + rnd(R, 2);
+	a->nr_slots = one_in(R, 16) ? args_number(R) : 1;
+	a->vcpus = (unsigned long)t->adopt_vcpu;
+	a->slots = (unsigned long)&t->adopt_slot;
+	a->exits = one_in(R, 2) ? (unsigned long)t->adopt_exit : 0;
+	return sizeof(*a);
+}
+
 size_t make_core_name(struct thread *t, void *buf)
 {
 	memset(buf, 0, 128);

@@ -203,6 +203,15 @@ int wire_pass(struct thread *t, int fd)
 	return got;
 }
 
+/* Another process's VM, until this one ends. Its parent may have done with it anything. */
+static void adopt(struct thread *t)
+{
+	struct kvm_core_adopt a;
+
+	make_adopt(t, &a);
+	call(t, HOSTILE_FD(K_VM, t->adopt_vm), KVM_CORE_VM_ADOPT, (unsigned long)&a, K_NONE);
+}
+
 /* The child has all descriptors and kvm_run, and is another process to KVM. */
 static void fork_child(struct thread *t)
 {
@@ -219,6 +228,7 @@ static void fork_child(struct thread *t)
 		for (i = 0; i < calls; i++) {
 			if (how & 1)
 				poke(&child);
+			adopt(&child);
 			call(&child, own_fd(&child, i & 1 ? K_VM : K_VCPU),
 			     i & 1 ? KVM_GET_NR_MMU_PAGES : KVM_GET_TSC_KHZ, 0, K_NONE);
 			call(&child, own_fd(&child, K_VCPU), KVM_RUN, 0, K_NONE);

@@ -73,6 +73,11 @@ struct thread {
 	bool		flipping;
 	char		*map[4];	/* of vCPUs */
 	size_t		map_len[4];
+	/* What an adoption points to, and of which VM it is. */
+	unsigned int	adopt_vm;
+	__s32		adopt_vcpu[2];
+	__u32		adopt_exit[2];
+	struct kvm_core_adopt_slot adopt_slot;
 };
 
 /* Of all processes. */
@@ -82,6 +87,7 @@ struct board {
 	__u64	last[WORKERS][THREADS];	/* number of the ioctl */
 	__u64	runs;			/* KVM_RUN that returned 0, or EINTR */
 	__u64	moved;			/* as the VMM asked */
+	__u64	adopted;
 	__u64	operated;		/* as the operator asked */
 	__u64	failed[KVM_CORE_STAGES];	/* of the operator's, in that stage */
 	__u64	drained;
@@ -144,8 +150,8 @@ typedef size_t make_fn(struct thread *t, void *buf);
 make_fn make_slot, make_irqfd, make_ioeventfd, make_routing, make_cpuid, make_msrs,
 	make_device, make_attr, make_log, make_clear_log, make_cap, make_filter,
 	make_pmu_filter, make_mask, make_zone, make_line, make_irqchip, make_move,
-	make_notify, make_ka_create, make_ka_claim, make_ka_add, make_ka_opaque, make_ka_index,
-	make_hv_eventfd, make_list, make_xen_attr, make_debug, make_event_inject,
+	make_adopt, make_notify, make_ka_create, make_ka_claim, make_ka_add, make_ka_opaque,
+	make_ka_index, make_hv_eventfd, make_list, make_xen_attr, make_debug, make_event_inject,
 	make_core_name, make_encrypt;
 int some_fd(struct thread *t, enum kind kind);
 /* Instructions for the guest, ended by a jump to the first. */

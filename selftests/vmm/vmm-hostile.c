@@ -408,7 +408,8 @@ int main(int argc, char **argv)
 	made = sum(b->calls, -1);
 	ksft_print_msg("seed %llu: %llu calls, %llu without an error, KVM_RUN %llu times\n",
 		       like.seed, made, sum(b->good, -1), b->runs);
-	ksft_print_msg("moves: %llu by VMMs, %llu by the operator\n", b->moved, b->operated);
+	ksft_print_msg("moves: %llu by VMMs, %llu by the operator; adopted %llu times\n", b->moved,
+		       b->operated, b->adopted);
 	ksft_print_msg("the operator's that failed: record %llu, prepare %llu, stop %llu,\n",
 		       b->failed[KVM_CORE_STAGE_RECORD], b->failed[KVM_CORE_STAGE_PREPARE],
 		       b->failed[KVM_CORE_STAGE_STOP]);
