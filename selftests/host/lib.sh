@@ -291,27 +291,39 @@ host_set_kselftest()
 
 # host_set_qemu KVER BUILD: print the image of Debian's QEMU and of a guest for it.
 host_set_qemu()
+{
+	host_qemu_image qemu qemu-in-host bookworm "$1"
+}
+
+# host_set_qemu11 KVER BUILD: the same with a QEMU that can replace itself.
+host_set_qemu11()
+{
+	host_qemu_image qemu11 qemu11-in-host trixie-backports "$1"
+}
+
+# host_qemu_image SET ROOT SUITE KVER: print the image of the QEMU of SUITE and of a guest.
+host_qemu_image()
 (
 	set -eu
-	local kver=$1 root kernel out tmp t m f n
+	local set=$1 kver=$4 root kernel out tmp t m f n
 
 	relay_need squashfs-tools busybox-static cpio binutils
-	root=$(relay_root qemu-in-host bookworm qemu-system-x86)
+	root=$(relay_root "$2" "$3" qemu-system-x86)
 	kernel=$(host_kernel "$kver")
-	out=$RELAY_CACHE/host/qemu-$kver-$(host_digest "$root/.packages" /bin/busybox \
+	out=$RELAY_CACHE/host/$set-$kver-$(host_digest "$root/.packages" /bin/busybox \
 		"$HOST_DIR/guest-init" "$HOST_DIR/lib.sh").sqfs
 	if [ -e "$out" ]; then
 		echo "$out"
 		exit 0
 	fi
-	relay_lock set-qemu
+	relay_lock "set-$set"
 	if [ -e "$out" ]; then
 		echo "$out"
 		exit 0
 	fi
-	relay_say "making the set qemu"
+	relay_say "making the set $set"
 	mkdir -p "$RELAY_CACHE/host"
-	tmp=$RELAY_CACHE/host/.tmp.qemu
+	tmp=$RELAY_CACHE/host/.tmp.$set
 	rm -rf "$tmp"
 	mkdir -p "$tmp/set/guest"
 	cp -al "$root/." "$tmp/set/"
@@ -339,7 +351,7 @@ host_set_qemu()
 	rm -rf "$tmp/set/usr/bin/qemu-system-i386" "$tmp/set/usr/bin/qemu-system-amd64"
 	host_sqfs "$out" "$tmp/set"
 	rm -rf "$tmp"
-	find "$RELAY_CACHE/host" -maxdepth 1 -name 'qemu-*.sqfs' -mtime +2 -delete
+	find "$RELAY_CACHE/host" -maxdepth 1 -name "$set-*.sqfs" -mtime +2 -delete
 	echo "$out"
 )
 
