@@ -7,6 +7,8 @@
 #include <err.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/if.h>
+#include <linux/if_tun.h>
 #include <linux/types.h>
 #include <pthread.h>
 #include <sched.h>
@@ -16,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/timerfd.h>
@@ -25,7 +28,8 @@
 static const char usage[] =
 "usage: guest-load DISK ADDRESS PORT   in the guest, until the echo says stop\n"
 "       guest-load -e PORT STOPFILE    the echo; says stop when the file is there\n"
-"       guest-load -v DISK WRITES      verify what a guest has written\n";
+"       guest-load -v DISK WRITES      verify what a guest has written\n"
+"       guest-load -t TAP FD PROGRAM [ARGUMENT...]   run PROGRAM with a tap device as FD\n";
 
 #define MEM_WORDS	0x100000
 #define MEM_PART	4096		/* words that count as one step */
@@ -293,8 +297,24 @@ static int verify(const char *path, __u64 n)
 	return 0;
 }
 
+static int with_tap(const char *name, int as, char **argv)
+{
+	struct ifreq r = { .ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR };
+	int fd = open("/dev/net/tun", O_RDWR);
+
+	snprintf(r.ifr_name, sizeof(r.ifr_name), "%s", name);
+	if (fd < 0 || ioctl(fd, TUNSETIFF, &r) || dup2(fd, as) < 0)
+		err(1, "error: %s", name);
+	if (fd != as)
+		close(fd);
+	execvp(argv[0], argv);
+	err(1, "error: %s", argv[0]);
+}
+
 int main(int argc, char **argv)
 {
+	if (argc >= 5 && !strcmp(argv[1], "-t"))
+		return with_tap(argv[2], atoi(argv[3]), argv + 4);
 	if (argc == 4 && !strcmp(argv[1], "-v"))
 		return verify(argv[2], strtoull(argv[3], NULL, 10));
 	if (argc == 4 && !strcmp(argv[1], "-e")) {

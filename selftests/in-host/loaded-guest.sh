@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=sh
+#
+# A Linux guest in QEMU with load that notices what goes wrong under it. To be sourced in a
+# test host with guest-load, after tap.sh. $qemu is the process of QEMU, whose console is a file.
+
+console=/tmp/console
+# Seconds for what stands still. How long something takes is the machine's affair.
+patience=120
+
+# wait_for SECONDS COMMAND...: until it succeeds.
+wait_for() {
+	n=$(($1 * 10))
+	shift
+	while ! "$@" >/dev/null 2>&1; do
+		n=$((n - 1))
+		# shellcheck disable=SC2154 # of the script that sources this
+		if [ $n -le 0 ] || ! kill -0 "$qemu" 2>/dev/null; then
+			tail -n 5 $console /tmp/qemu
+			return 1
+		fi
+		sleep 0.1
+	done
+}
+
+# The last line of a kind that the guest has printed, whole.
+line() {
+	tr -d '\r' <$console | grep -E "^$1 .* us$" | tail -n 1
+}
+
+# value LINE NAME
+value() {
+	echo "$1" | sed -n "s/.* $2 \([0-9]*\).*/\1/p"
+}
+
+parts="memory memory1 disk ticks network"
+
+loaded() {
+	l=$(line load)
+	for v in $parts; do
+		[ "$(value "$l" "$v")" -gt "$1" ] || return
+	done
+}
+
+# Each kind of load went on between two lines.
+went_on() {
+	for v in $parts; do
+		[ "$(value "$2" "$v")" -gt "$(value "$1" "$v")" ] || { echo "$v: $1 / $2"; return 1; }
+	done
+}
+
+gone_on() {
+	went_on "$1" "$(line load)"
+}
+
+# goes_on LINE: each kind of load does, sooner or later.
+goes_on() {
+	wait_for $patience gone_on "$1" || gone_on "$1"
+}
+
+# clocks BEFORE AFTER: of two lines of "HOST'S-UPTIME LINE", the guest's clock went as far
+# as the host's.
+clocks() {
+	printf '%s\n%s\n' "$1" "$2" | sed 's/^\([0-9.]*\) .* uptime \([0-9.]*\) .*/\1 \2/' | awk '
+		{ host = $1 - host; guest = $2 - guest }
+		END {
+			printf "the guest made %.2f s, the host %.2f\n", guest, host
+			exit guest - host > 3 || host - guest > 3
+		}'
+}
+
+newer() {
+	[ "$(line load)" != "$1" ]
+}
+
+# The host's clock and a line that has just come: of some the one that was on its way for
+# the shortest time, which on a busy machine may be seconds.
+stamped() {
+	for _ in 1 2 3 4; do
+		wait_for $patience newer "$(line load)" >/dev/null
+		rc=$?
+		read -r up _ </proc/uptime
+		echo "$up $(line load)"
+		[ $rc = 0 ] || break
+	done | awk '{ late = $1 - $4 } NR == 1 || late < least { least = late; l = $0 } END { print l }'
+}
+
+complaints() {
+	! grep -aE 'error|BUG|WARNING|Oops|Call Trace|lockup|stall|I/O error|unstable|skew|timed out|blocked for' $console
+}
+
+ended() {
+	[ -n "$(line end)" ]
+}
+
+cat >/tmp/script <<'END'
+modprobe -a virtio_pci virtio_blk virtio_net
+n=0
+while ! { [ -b /dev/vdb ] && [ -e /sys/class/net/eth0 ]; } && [ $n -lt 100 ]; do
+	n=$((n + 1))
+	sleep 0.1
+done
+ip link set eth0 up
+ip addr add 10.0.2.15/24 dev eth0
+cat /dev/vdb >/tmp/guest-load
+chmod +x /tmp/guest-load
+/tmp/guest-load /dev/vda 10.0.2.2 7777 2>&1
+sync
+poweroff -f
+END
+
+# A vCPU that stands still, or a clock that does not, before anything was moved.
+gets_on() {
+	wait_for $patience loaded 0 || return
+	before=$(stamped)
+	goes_on "$before" || return
+	clocks "$before" "$(stamped)"
+}
