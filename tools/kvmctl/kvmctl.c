@@ -22,6 +22,7 @@ static const struct command {
 	{ "default", move_default },
 	{ "drain", move_drain },
 	{ "move", move_vms },
+	{ "vmm", vmm_main },
 	{ "unload", module_unload },
 	{ "devices", devices_sessions },
 };
@@ -91,6 +92,7 @@ int main(int argc, char **argv)
 		       "  default NAME               which instance /dev/kvm opens\n"
 		       "  drain NAME [--undo]        an instance takes no VMs any more\n"
 		       "  move VM|--all NAME         hand VMs over to an instance\n"
+		       "  vmm upgrade PID|--all      replace the QEMU under a guest\n"
 		       "  unload NAME                unload an instance\n"
 		       "  devices [show|release N]   sessions that keep passed-through devices\n",
 		.children = common_options,

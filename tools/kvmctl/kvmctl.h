@@ -13,6 +13,8 @@
 #define EXIT_USAGE	2
 #define EXIT_SOME	3
 
+#define __printf(a, b)	__attribute__((format(printf, a, b)))
+
 /* Room for text_escape() of a name of so many bytes, each with its 0. */
 #define TEXT_LEN(n)	(4 * ((n) - 1) + 1)
 
@@ -48,7 +50,7 @@ size_t host_vms(struct vm **vms);
 /* text.c */
 char *text_escape(char *to, size_t size, const char *from, bool backslash);
 
-/* show.c, module.c, move.c, devices.c: a subcommand each; argv[0] is for messages */
+/* show.c, module.c, move.c, vmm.c, devices.c: a subcommand each; argv[0] is for messages */
 int show_list(int argc, char **argv);
 int show_status(int argc, char **argv);
 int module_load(int argc, char **argv);
@@ -56,6 +58,7 @@ int module_unload(int argc, char **argv);
 int move_default(int argc, char **argv);
 int move_drain(int argc, char **argv);
 int move_vms(int argc, char **argv);
+int vmm_main(int argc, char **argv);
 int devices_sessions(int argc, char **argv);
 
 #endif

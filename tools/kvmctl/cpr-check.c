@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* What a QEMU that is to replace itself lacks. */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cpr.h"
+
+/* An id that the command line gives to a device, as -device or in JSON. */
+static bool on_command_line(const struct qemu *q, const char *id)
+{
+	const char *name, *value;
+	char v[256];
+	size_t at = 1;
+
+	while (qemu_option(q, &at, &name, &value))
+		if (!strcmp(name, "device") && qemu_value(value, "id", v, sizeof(v)) &&
+		    !strcmp(v, id))
+			return true;
+	return false;
+}
+
+static void check_devices(struct cpr *c)
+{
+	json_t *r = qmp_call(&c->old, "qom-list", json_pack("{s:s}", "path", "/machine/peripheral"),
+			     ANSWER_MS);
+	const char *name, *type;
+	char text[TEXT_LEN(128)];
+	size_t i;
+	json_t *o;
+
+	json_array_foreach(r, i, o) {
+		name = json_string_value(json_object_get(o, "name"));
+		type = json_string_value(json_object_get(o, "type"));
+		if (!name || !type || strncmp(type, "child<", 6) || on_command_line(&c->q, name))
+			continue;
+		text_escape(text, sizeof(text), name, true);
+		cpr_because(c, "device %s was plugged in later: the command line does not have it",
+			    text);
+	}
+	json_decref(r);
+}
+
+/* QEMU's own reasons, which depend on the mode. */
+static void check_blockers(struct cpr *c)
+{
+	const char *mode = c->o->exec ? "cpr-exec" : "cpr-transfer";
+	json_t *r, *o, *command = NULL;
+	char text[512];
+	size_t i;
+
+	if (c->o->exec)
+		command = json_pack("[s]", c->program);
+	if (!cpr_set_mode(c, mode, command)) {
+		cpr_because(c, "QEMU %s has no %s (%s)", c->version[0], mode, c->old.error);
+		return;
+	}
+	r = qmp_call(&c->old, "query-migrate", NULL, ANSWER_MS);
+	json_array_foreach(json_object_get(r, "blocked-reasons"), i, o) {
+		text_escape(text, sizeof(text), json_string_value(o) ? json_string_value(o) : "?",
+			    false);
+		cpr_because(c, "%s", text);
+	}
+	if (!r || !cpr_set_mode(c, "normal", NULL))
+		cpr_because(c, "%s", c->old.error);
+	json_decref(r);
+}
+
+/* The init process of a service ends with it, and the second process is one of it. */
+static void check_service(struct cpr *c)
+{
+	char *cgroup = qemu_file(c->q.pid, "cgroup", NULL), *s, ppid[16] = "";
+	size_t n;
+
+	s = cgroup ? strstr(cgroup, "0::") : NULL;
+	qemu_status(c->q.pid, "PPid", ppid, sizeof(ppid));
+	if (s && !strcmp(ppid, "1")) {
+		s[strcspn(s, "\n")] = '\0';
+		s = strrchr(s, '/');
+		n = s ? strlen(s) : 0;
+		if (n > 8 && !strcmp(s + n - 8, ".service"))
+			cpr_because(c, "%s, whose main process it is, ends with it: --mode=exec",
+				    s + 1);
+	}
+	free(cgroup);
+}
+
+/* Descriptors that the command line names and that do not outlive the exec. */
+static void check_fds(struct cpr *c)
+{
+	unsigned int flags;
+	char name[64], *info, *s;
+	size_t i;
+
+	for (i = 0; i < c->q.nr_fds; i++) {
+		snprintf(name, sizeof(name), "fdinfo/%d", c->q.fds[i]);
+		info = qemu_file(c->q.pid, name, NULL);
+		s = info ? strstr(info, "flags:") : NULL;
+		if (!s || sscanf(s, "flags: %o", &flags) != 1 || flags & O_CLOEXEC)
+			cpr_because(c, "descriptor %d, which the command line names, %s",
+				    c->q.fds[i],
+				    s ? "is closed by exec: --mode=transfer" : "is closed");
+		free(info);
+	}
+}
+
+static void check_memory(struct cpr *c)
+{
+	json_t *r = qmp_call(&c->old, "qom-get", json_pack("{s:s, s:s}", "path", "/machine",
+							  "property", "aux-ram-share"), ANSWER_MS);
+	bool shared = true;
+	json_t *o;
+	size_t i;
+
+	if (!json_is_true(r))
+		cpr_because(c, "no -machine aux-ram-share=on");
+	json_decref(r);
+	r = qmp_call(&c->old, "query-memdev", NULL, ANSWER_MS);
+	json_array_foreach(r, i, o)
+		shared &= json_is_true(json_object_get(o, "share"));
+	if (!shared || !json_array_size(r))
+		cpr_because(c, "no -object memory-backend-memfd,share=on as memory-backend");
+	json_decref(r);
+}
+
+static void check_program(struct cpr *c)
+{
+	char path[PATH_MAX + 32], text[TEXT_LEN(512)];
+
+	snprintf(path, sizeof(path), "/proc/%d/root%s", c->q.pid, c->program);
+	if (access(path, X_OK))
+		cpr_because(c, "%s: %s", text_escape(text, sizeof(text), c->program, true),
+			    strerror(errno));
+}
+
+/**
+ * cpr_check - is anything missing for it?
+ * @c: the QEMU; each reason is added to @c->why
+ */
+void cpr_check(struct cpr *c)
+{
+	check_program(c);
+	check_memory(c);
+	check_blockers(c);
+	check_devices(c);
+	if (c->o->exec)
+		check_fds(c);
+	else
+		check_service(c);
+}
