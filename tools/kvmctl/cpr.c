@@ -117,7 +117,10 @@ bool cpr_set_mode(struct cpr *c, const char *mode, json_t *command)
 	return qmp_do(&c->old, "migrate-set-parameters", o, ANSWER_MS);
 }
 
-/* The command line without what belongs to its start, and room for @more strings. */
+/*
+ * The command line without what belongs to its start, and room for @more strings. A guest that
+ * comes in runs if it did before, without -S.
+ */
 static char **common_args(const struct qemu *q, const char *program, size_t more, size_t *count)
 {
 	char **argv = calloc(q->argc + more + 2, sizeof(*argv));
@@ -130,7 +133,7 @@ static char **common_args(const struct qemu *q, const char *program, size_t more
 	for (i = 1; i < q->argc; i++) {
 		s = q->argv[i];
 		s += *s == '-' ? s[1] == '-' ? 2 : 1 : 0;
-		if (s != q->argv[i] && !strcmp(s, "daemonize"))
+		if (s != q->argv[i] && (!strcmp(s, "daemonize") || !strcmp(s, "S")))
 			continue;
 		if (s != q->argv[i] && (!strcmp(s, "incoming") || !strcmp(s, "loadvm")) &&
 		    i + 1 < q->argc) {
@@ -434,8 +437,12 @@ static bool run_transfer(struct cpr *c)
 	}
 	qmp_close(&new);
 	twin_close(&t, stays);
-	if (!c->taken)
+	if (!c->taken) {
+		c->new_pid = 0;
+		*c->to = '\0';
+		*c->version[1] = '\0';
 		go_back(c);
+	}
 	return ok && stays;
 }
 

@@ -9,6 +9,7 @@
 #include <grp.h>
 #include <libgen.h>
 #include <limits.h>
+#include <linux/capability.h>
 #include <linux/if_tun.h>
 #include <poll.h>
 #include <sched.h>
@@ -210,6 +211,8 @@ static struct rights *look_at_rights(const struct helper *h)
 
 static void take_rights(const struct helper *h, const struct rights *r)
 {
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct caps[2];
 	int i;
 
 	for (i = 0; prctl(PR_CAPBSET_READ, i) >= 0; i++)
@@ -219,6 +222,16 @@ static void take_rights(const struct helper *h, const struct rights *r)
 	    setresgid(r->gid[0], r->gid[1], r->gid[2]) ||
 	    setresuid(r->uid[0], r->uid[1], r->uid[2]))
 		give_up(h->sock, "its user and groups", errno);
+	/* Without root's id there are none any more. */
+	if (syscall(SYS_capget, &header, caps))
+		give_up(h->sock, "its capabilities", errno);
+	for (i = 0; i < 2; i++) {
+		caps[i].effective &= r->caps >> 32 * i;
+		caps[i].permitted &= r->caps >> 32 * i;
+		caps[i].inheritable &= r->caps >> 32 * i;
+	}
+	if (syscall(SYS_capset, &header, caps))
+		give_up(h->sock, "its capabilities", errno);
 	if (r->no_new && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
 		give_up(h->sock, "its no_new_privs", errno);
 	umask(r->umask);
