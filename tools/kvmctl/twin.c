@@ -77,9 +77,52 @@ static void tell(int sock, int what, int value, const char *format, ...)
 	send(sock, &n, sizeof(n), MSG_NOSIGNAL);
 }
 
+static void remove_dir(const struct helper *h)
+{
+	static const char * const names[] = { "cpr", "main", "state" };
+	char path[sizeof(h->dir) + 16];
+	size_t i;
+
+	for (i = 0; i < sizeof(names) / sizeof(*names); i++) {
+		snprintf(path, sizeof(path), "%s/%s", h->dir, names[i]);
+		unlink(path);
+	}
+	rmdir(h->dir);
+}
+
+static void keep_names_end(const struct helper *h, bool stays)
+{
+	char from[PATH_MAX];
+	size_t i;
+
+	for (i = 0; i < h->q->nr_sockets; i++) {
+		if (!h->kept || !h->kept[i])
+			continue;
+		snprintf(from, sizeof(from), "%s" KEPT, h->q->sockets[i].path);
+		if (!stays)
+			rename(from, h->q->sockets[i].path);
+		/* A file renamed to another name of its own keeps both. */
+		unlink(from);
+	}
+	if (!h->pidfile)
+		return;
+	snprintf(from, sizeof(from), "%s" KEPT, h->pidfile);
+	if (stays)
+		unlink(from);
+	else
+		rename(from, h->pidfile);
+}
+
+/* What it has made, and renamed, for as long as that is there. */
+static const struct helper *made;
+
 /* For what cannot be done, without which the twin would be less, or more, than QEMU is. */
 static void give_up(int sock, const char *what, int error)
 {
+	if (made) {
+		keep_names_end(made, false);
+		remove_dir(made);
+	}
 	tell(sock, NOTE_FAILED, error, "%s: %s", what, strerror(error));
 	_exit(1);
 }
@@ -286,22 +329,14 @@ static void restore_taps(const struct helper *h)
 
 static void make_dir(struct helper *h, const char *in)
 {
-	if (snprintf(h->dir, sizeof(h->dir), "%s/" KEPT ".XXXXXX", in) >= (int)sizeof(h->dir) ||
-	    !mkdtemp(h->dir))
-		give_up(h->sock, in, errno);
-}
+	char what[sizeof(h->dir) + 16];
 
-static void remove_dir(const struct helper *h)
-{
-	static const char * const names[] = { "cpr", "main", "state" };
-	char path[sizeof(h->dir) + 16];
-	size_t i;
-
-	for (i = 0; i < sizeof(names) / sizeof(*names); i++) {
-		snprintf(path, sizeof(path), "%s/%s", h->dir, names[i]);
-		unlink(path);
-	}
-	rmdir(h->dir);
+	snprintf(what, sizeof(what), "a directory in %s", in);
+	if (snprintf(h->dir, sizeof(h->dir), "%s/" KEPT ".XXXXXX", in) >= (int)sizeof(h->dir))
+		give_up(h->sock, what, ENAMETOOLONG);
+	if (!mkdtemp(h->dir))
+		give_up(h->sock, what, errno);
+	made = h;
 }
 
 /* The second process takes these names over; they go back if it is undone. */
@@ -330,29 +365,6 @@ static void keep_names(struct helper *h)
 	snprintf(to, sizeof(to), "%s" KEPT, h->pidfile);
 	if (rename(h->pidfile, to) && errno != ENOENT)
 		give_up(h->sock, h->pidfile, errno);
-}
-
-static void keep_names_end(struct helper *h, bool stays)
-{
-	char from[PATH_MAX];
-	size_t i;
-
-	for (i = 0; i < h->q->nr_sockets; i++) {
-		if (!h->kept || !h->kept[i])
-			continue;
-		snprintf(from, sizeof(from), "%s" KEPT, h->q->sockets[i].path);
-		if (!stays)
-			rename(from, h->q->sockets[i].path);
-		/* A file renamed to another name of its own keeps both. */
-		unlink(from);
-	}
-	if (!h->pidfile)
-		return;
-	snprintf(from, sizeof(from), "%s" KEPT, h->pidfile);
-	if (stays)
-		unlink(from);
-	else
-		rename(from, h->pidfile);
 }
 
 static void run(struct helper *h, const char *program, twin_args_fn *args)
