@@ -410,7 +410,8 @@ static bool run_transfer(struct cpr *c)
 	bool ok, stays;
 
 	snprintf(dir, sizeof(dir), "%s", c->path);
-	why = twin_open(&t, &c->q, dirname(dir), c->program, transfer_args);
+	why = twin_open(&t, &c->q, c->old.uid, c->old.gid, dirname(dir), c->program,
+			transfer_args);
 	if (why) {
 		cpr_because(c, "%s", why);
 		return false;
@@ -478,7 +479,7 @@ static bool run_exec(struct cpr *c)
 	struct twin t;
 
 	snprintf(dir, sizeof(dir), "%s", c->path);
-	why = twin_open(&t, &c->q, dirname(dir), NULL, NULL);
+	why = twin_open(&t, &c->q, c->old.uid, c->old.gid, dirname(dir), NULL, NULL);
 	if (why) {
 		cpr_because(c, "%s", why);
 		return false;

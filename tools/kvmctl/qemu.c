@@ -18,6 +18,9 @@
 /* Of a file in /proc; a list of sockets is as long as the host is busy. */
 #define FILE_MAX	(16 << 20)
 
+/* Descriptors have lower numbers, without a limit that nobody needs. */
+#define FD_MAX		(1 << 20)
+
 /**
  * qemu_file - what is in a file of a process
  * @pid: the process
@@ -240,7 +243,7 @@ static bool find_fds(struct qemu *q)
 				continue;
 			for (s = list; *s >= '0' && *s <= '9'; s = *end ? end + 1 : end) {
 				n = strtol(s, &end, 10);
-				if (n < 3 || n > INT_MAX)
+				if (n < 3 || n >= FD_MAX)
 					continue;
 				more = reallocarray(q->fds, q->nr_fds + 1, sizeof(*more));
 				if (!more)

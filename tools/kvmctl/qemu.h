@@ -81,8 +81,8 @@ struct twin {
 typedef bool twin_args_fn(char ***argv, const struct qemu *q, const char *program,
 			  const char *dir);
 
-const char *twin_open(struct twin *t, const struct qemu *q, const char *dir, const char *program,
-		      twin_args_fn *args);
+const char *twin_open(struct twin *t, const struct qemu *q, unsigned int uid, unsigned int gid,
+		      const char *dir, const char *program, twin_args_fn *args);
 const char *twin_start(struct twin *t);
 bool twin_ended(const struct twin *t);
 const char *twin_said(const struct twin *t);

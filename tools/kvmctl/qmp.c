@@ -207,12 +207,15 @@ static int reach(struct qmp *q, int pid, const char *path, long long until)
 	       now_ms() < until)
 		usleep(1000);
 	close(dir);
-	if (n)
+	if (n) {
 		fail(q, "%s: %s", path, strerror(errno));
-	else if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) || peer.pid != pid)
+	} else if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) || peer.pid != pid) {
 		fail(q, "%s is not a socket of process %d", path, pid);
-	else
+	} else {
+		q->uid = peer.uid;
+		q->gid = peer.gid;
 		return fd;
+	}
 	if (fd >= 0)
 		close(fd);
 	return -1;

@@ -14,6 +14,8 @@
  * struct qmp - a connection to one QEMU
  * @fd:		-1 for none
  * @pid:	whose connection it is
+ * @uid:	its effective ids when it made the socket
+ * @gid:	as @uid
  * @id:		of the last command
  * @len:	bytes in @buf that were received and not looked at
  * @size:	of @buf
@@ -25,6 +27,8 @@
 struct qmp {
 	int fd;
 	int pid;
+	unsigned int uid;
+	unsigned int gid;
 	unsigned long id;
 	size_t len;
 	size_t size;

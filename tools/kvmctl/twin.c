@@ -32,6 +32,9 @@
 
 #define KEPT	".kvmctl"
 
+/* The helper works in directories that may be its VMM's FUSE. */
+#define HELPER_S	10
+
 /* What the helper tells. */
 struct note {
 	enum { NOTE_DIR, NOTE_STARTED, NOTE_FAILED } what;
@@ -53,6 +56,8 @@ struct tap {
 
 struct helper {
 	const struct qemu *q;
+	unsigned int uid;	/* of who made the QMP socket */
+	unsigned int gid;
 	int sock;
 	char dir[512];
 	char *pidfile;		/* kept under another name */
@@ -234,6 +239,10 @@ static struct rights *look_at_rights(const struct helper *h)
 		give_up(h->sock, "its rights", ENOMEM);
 	ids_of(h, "Uid", r->uid);
 	ids_of(h, "Gid", r->gid);
+	/* It may have executed a program meanwhile that has more than it. */
+	if (r->uid[0] != h->uid || r->uid[1] != h->uid || r->uid[2] != h->uid ||
+	    r->gid[0] != h->gid || r->gid[1] != h->gid || r->gid[2] != h->gid)
+		give_up(h->sock, "its ids are others than when it made its socket", EPERM);
 	if (!qemu_status(h->q->pid, "Groups", list, NGROUPS_MAX))
 		give_up(h->sock, "Groups", ENOENT);
 	for (s = list; r->nr_groups < NGROUPS_MAX; s = end) {
@@ -280,11 +289,15 @@ static void take_rights(const struct helper *h, const struct rights *r)
 	umask(r->umask);
 }
 
-/* Copies of the descriptors that a second process needs under the same numbers. */
+/*
+ * Copies of the descriptors that a second process needs under the same numbers. Taken with its
+ * own rights: what it executes may have opened files that are not for it.
+ */
 static void take_fds(struct helper *h)
 {
 	const struct qemu *q = h->q;
 	int high = 3, fd;
+	char what[64];
 	size_t i;
 
 	for (i = 0; i < q->nr_fds; i++)
@@ -296,17 +309,16 @@ static void take_fds(struct helper *h)
 		give_up(h->sock, "descriptors", ENOMEM);
 	for (i = 0; i < 3 + q->nr_fds; i++) {
 		fd = syscall(SYS_pidfd_getfd, q->pidfd, i < 3 ? (int)i : q->fds[i - 3], 0);
-		if (fd < 0 && i < 3)
+		if (fd < 0 && i < 3 && errno == EBADF)
 			fd = open("/dev/null", O_RDWR | O_CLOEXEC);
 		h->fds[i] = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, high);
 		if (h->fds[i] < 0 && i >= 3) {
-			tell(h->sock, NOTE_FAILED, errno,
-			     "descriptor %d, which its command line names: %s", q->fds[i - 3],
-			     strerror(errno));
-			_exit(1);
+			snprintf(what, sizeof(what), "descriptor %d, which its command line names",
+				 q->fds[i - 3]);
+			give_up(h->sock, what, errno);
 		}
 		if (h->fds[i] < 0)
-			give_up(h->sock, "descriptors", errno);
+			give_up(h->sock, "its standard streams", errno);
 		close(fd);
 		if (ioctl(h->fds[i], TUNGETVNETHDRSZ, &h->taps[i].header) ||
 		    ioctl(h->fds[i], TUNGETVNETLE, &h->taps[i].little))
@@ -417,16 +429,20 @@ static void help(struct helper *h, const char *dir, const char *program, twin_ar
 	char order = 0;
 
 	if (program) {
-		take_fds(h);
 		h->env = qemu_file(h->q->pid, "environ", &h->env_len);
 		if (!h->env)
 			give_up(h->sock, "its environment", errno);
 	}
 	join_cgroup(h);
 	take_limits(h);
+	/* All that was read was its own, and not that of a process with its number. */
+	if (qemu_ended(h->q))
+		give_up(h->sock, "it has ended", ESRCH);
 	enter_namespaces(h);
 	take_rights(h, r);
 	free(r);
+	if (program)
+		take_fds(h);
 	make_dir(h, dir);
 	tell(h->sock, NOTE_DIR, 0, "%s", h->dir);
 	/* When the one that gives orders is killed, QEMU goes on, whichever it is. */
@@ -488,7 +504,7 @@ static const char *hear(struct twin *t, int what, struct note *n)
 	static char why[TEXT_LEN(sizeof(n->text))];
 
 	if (recv(t->sock, n, sizeof(*n), 0) != sizeof(*n))
-		return "the helper process has ended";
+		return "the helper process has ended, or hangs";
 	n->text[sizeof(n->text) - 1] = '\0';
 	if ((int)n->what == what)
 		return NULL;
@@ -512,16 +528,19 @@ static void open_log(struct twin *t, const struct qemu *q)
  * twin_open - become like a QEMU, and make a directory
  * @t: filled in
  * @q: the QEMU
+ * @uid: its ids, as its socket has them
+ * @gid: as @uid
  * @dir: of the new directory, as it sees it
  * @program: that twin_start() runs, as it sees it; NULL: it is not called
  * @args: makes the command line, in the helper
  *
  * Return: NULL, or why that failed; nothing is to be closed then.
  */
-const char *twin_open(struct twin *t, const struct qemu *q, const char *dir, const char *program,
-		      twin_args_fn *args)
+const char *twin_open(struct twin *t, const struct qemu *q, unsigned int uid, unsigned int gid,
+		      const char *dir, const char *program, twin_args_fn *args)
 {
-	struct helper h = { .q = q };
+	const struct timeval patience = { .tv_sec = HELPER_S };
+	struct helper h = { .q = q, .uid = uid, .gid = gid };
 	const char *why = program ? differs(q) : NULL;
 	struct note n;
 	int pair[2];
@@ -541,6 +560,7 @@ const char *twin_open(struct twin *t, const struct qemu *q, const char *dir, con
 	}
 	close(pair[1]);
 	t->sock = pair[0];
+	setsockopt(t->sock, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
 	if (t->helper < 0)
 		why = strerror(errno);
 	else
@@ -630,11 +650,20 @@ const char *twin_said(const struct twin *t)
 void twin_close(struct twin *t, bool stays)
 {
 	const char order = stays ? DO_STAY : DO_UNDO;
+	int n;
 
+	/* Whatever the helper comes to. */
+	if (!stays && t->pidfd >= 0)
+		syscall(SYS_pidfd_send_signal, t->pidfd, SIGKILL, NULL, 0);
 	send(t->sock, &order, 1, MSG_NOSIGNAL);
-	if (t->helper > 0)
-		while (waitpid(t->helper, NULL, 0) < 0 && errno == EINTR)
-			;
+	if (t->helper > 0) {
+		for (n = 0; n < HELPER_S * 1000 && !waitpid(t->helper, NULL, WNOHANG); n++)
+			usleep(1000);
+		if (n == HELPER_S * 1000) {
+			kill(t->helper, SIGKILL);
+			waitpid(t->helper, NULL, 0);
+		}
+	}
 	close(t->sock);
 	if (t->pidfd >= 0)
 		close(t->pidfd);
