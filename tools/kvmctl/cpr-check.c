@@ -137,13 +137,30 @@ static void check_program(struct cpr *c)
 			    strerror(errno));
 }
 
+/* Whether its guest runs, or may run: what is left of one that has gone must not. */
+static void check_status(struct cpr *c)
+{
+	static const char * const away[] = { "postmigrate", "finish-migrate", "inmigrate" };
+	char is[32];
+	size_t i;
+
+	cpr_status_of(&c->old, is, sizeof(is));
+	c->ran = !strcmp(is, "running");
+	if (!*is)
+		cpr_because(c, "%s", c->old.error);
+	for (i = 0; i < sizeof(away) / sizeof(*away); i++)
+		if (!strcmp(is, away[i]))
+			cpr_because(c, "its guest may be in another QEMU: it is in state %s", is);
+}
+
 /**
  * cpr_check - is anything missing for it?
- * @c: the QEMU; each reason is added to @c->why
+ * @c: the QEMU; each reason is added to @c->why, and @c->ran is set
  */
 void cpr_check(struct cpr *c)
 {
 	check_program(c);
+	check_status(c);
 	check_memory(c);
 	check_blockers(c);
 	check_devices(c);

@@ -17,6 +17,9 @@
 /* Between two looks at what goes on. */
 #define LOOK_US		2000
 
+/* For a QEMU that has failed to end. */
+#define LAST_WORDS_MS	500
+
 /**
  * cpr_now_ms - time in ms of CLOCK_MONOTONIC
  */
@@ -115,6 +118,37 @@ bool cpr_set_mode(struct cpr *c, const char *mode, json_t *command)
 	if (command)
 		json_object_set_new(o, "cpr-exec-command", command);
 	return qmp_do(&c->old, "migrate-set-parameters", o, ANSWER_MS);
+}
+
+static bool set_return_path(struct cpr *c, bool on)
+{
+	json_t *o = json_pack("{s:[{s:s, s:b}]}", "capabilities", "capability", "return-path",
+			      "state", on);
+
+	return qmp_do(&c->old, "migrate-set-capabilities", o, ANSWER_MS);
+}
+
+/*
+ * Has the old QEMU wait for the new one to say that it has loaded all. Otherwise it is done
+ * when all is sent; with a VFIO device it closes its VM then, and no way goes back.
+ */
+static bool want_answer(struct cpr *c)
+{
+	json_t *r = qmp_call(&c->old, "query-migrate-capabilities", NULL, ANSWER_MS), *o;
+	bool waits = false, known = r;
+	const char *name;
+	size_t i;
+
+	json_array_foreach(r, i, o) {
+		name = json_string_value(json_object_get(o, "capability"));
+		if (name && !strcmp(name, "return-path"))
+			waits = json_is_true(json_object_get(o, "state"));
+	}
+	json_decref(r);
+	if (!known || waits)
+		return known;
+	c->asked = set_return_path(c, true);
+	return c->asked;
 }
 
 /*
@@ -256,11 +290,28 @@ static int left_ms(const struct cpr *c)
 	return left > 1 ? left : 1;
 }
 
+/* Where the VM of a process is, if it has one; kvm-core knows a process by its number. */
+static bool has_vm(int pid, char instance[KVM_CORE_NAME_LEN])
+{
+	struct vm *vms;
+	size_t i, n = host_vms(&vms);
+	bool found = false;
+
+	for (i = 0; i < n && !found; i++) {
+		found = vms[i].pid == pid;
+		if (found)
+			snprintf(instance, KVM_CORE_NAME_LEN, "%s", vms[i].instance);
+	}
+	free(vms);
+	return found;
+}
+
 /* Whatever happened to the new one: the guest goes on in the old one. */
 static void go_back(struct cpr *c)
 {
 	long long until = cpr_now_ms() + ANSWER_MS;
 	struct progress p = { .status = "" };
+	char instance[KVM_CORE_NAME_LEN];
 
 	qmp_do(&c->old, "migrate_cancel", NULL, ANSWER_MS);
 	while (migration(&c->old, &p, ANSWER_MS) && *p.status && strcmp(p.status, "completed") &&
@@ -269,9 +320,16 @@ static void go_back(struct cpr *c)
 	if (*p.desc)
 		cpr_because(c, "%s", p.desc);
 	cpr_set_mode(c, "normal", NULL);
+	if (c->asked)
+		set_return_path(c, false);
+	/* One that is done says that its guest may go on, and crashes when it is told to. */
+	if (!c->old.ended && !has_vm(c->q.pid, instance)) {
+		cpr_because(c, "and the old one (process %d) has closed its VM", c->q.pid);
+		return;
+	}
 	if (c->ran && !cpr_status_is(&c->old, "running")) {
 		qmp_do(&c->old, "cont", NULL, ANSWER_MS);
-		if (!cpr_status_is(&c->old, "running"))
+		if (!cpr_status_is(&c->old, "running") && !c->old.ended)
 			cpr_because(c, "and the old one (process %d) does not go on: %s",
 				    c->q.pid, *c->old.error ? c->old.error : "no reason given");
 	}
@@ -286,26 +344,13 @@ static void measure(struct cpr *c, struct qmp *new)
 		c->stopped_us = end > c->old.stopped_us ? end - c->old.stopped_us : 0;
 }
 
-/* Where the VM of the new one is; kvm-core knows a process by its number. */
-static void find_instance(struct cpr *c)
-{
-	struct vm *vms;
-	size_t i, n = host_vms(&vms);
-
-	for (i = 0; i < n; i++)
-		if (vms[i].pid == c->new_pid)
-			snprintf(c->to, sizeof(c->to), "%s", vms[i].instance);
-	free(vms);
-}
-
 /* The new one has everything. Its guest stands still; if it ran before, it runs from here on. */
 static bool take_over(struct cpr *c, struct qmp *new)
 {
 	char is[32];
 
 	cpr_version_of(new, c->version[1], sizeof(c->version[1]));
-	find_instance(c);
-	if (!*c->to) {
+	if (!has_vm(c->new_pid, c->to)) {
 		cpr_because(c, "the new QEMU has no VM of kvm-core");
 		return false;
 	}
@@ -361,6 +406,7 @@ static bool transfer(struct cpr *c, const struct twin *t, struct qmp *new)
 	char is[32] = "";
 	bool sent = false;
 	json_t *o;
+	int i;
 
 	o = json_pack("{s:[o, o]}", "channels", channel("main", t->dir, "main"),
 		      channel("cpr", t->dir, "cpr"));
@@ -376,13 +422,17 @@ static bool transfer(struct cpr *c, const struct twin *t, struct qmp *new)
 			return false;
 		}
 		sent = !strcmp(p.status, "completed");
-		if (has_failed(&p)) {
-			cpr_because(c, "the transfer failed");
-			return false;
-		}
+		/* Why, the new one says, which may be about to end. */
+		if (has_failed(&p))
+			for (i = 0; i < LAST_WORDS_MS * 1000 / LOOK_US && !twin_ended(t); i++)
+				usleep(LOOK_US);
 		if (twin_ended(t)) {
 			cpr_because(c, "the new QEMU ended before it had everything%s",
 				    twin_said(t));
+			return false;
+		}
+		if (has_failed(&p)) {
+			cpr_because(c, "the transfer failed%s", twin_said(t));
 			return false;
 		}
 		/* It listens under the old one's name as soon as it can be asked. */
@@ -420,7 +470,7 @@ static bool run_transfer(struct cpr *c)
 	if (why)
 		cpr_because(c, "%s", why);
 	ok = !why && wait_for_listener(c, &t);
-	if (ok && !cpr_set_mode(c, "cpr-transfer", NULL)) {
+	if (ok && (!cpr_set_mode(c, "cpr-transfer", NULL) || !want_answer(c))) {
 		cpr_because(c, "%s", c->old.error);
 		ok = false;
 	}
@@ -457,6 +507,8 @@ static bool reconnect(struct cpr *c, struct qmp *new)
 			cpr_because(c, "the new QEMU ended, and with it the guest");
 			return false;
 		}
+		if (new->fd >= 0 && new->ended)
+			qmp_close(new);
 		if (new->fd < 0)
 			qmp_open(new, c->q.pid, c->path, ANSWER_MS);
 		if (new->fd >= 0)
@@ -474,8 +526,8 @@ static bool run_exec(struct cpr *c)
 	struct progress p = { .status = "" };
 	char file[1024], dir[PATH_MAX];
 	struct qmp new = { .fd = -1 };
-	bool ok = false, gone = false;
 	const char *why;
+	bool ok = false;
 	struct twin t;
 
 	snprintf(dir, sizeof(dir), "%s", c->path);
@@ -486,20 +538,25 @@ static bool run_exec(struct cpr *c)
 	}
 	snprintf(file, sizeof(file), "file:%s/state", t.dir);
 	if (!cpr_set_mode(c, "cpr-exec", exec_args(&c->q, c->program, t.dir)) ||
-	    !qmp_do(&c->old, "migrate", json_pack("{s:s}", "uri", file), ANSWER_MS)) {
+	    !qmp_do(&c->old, "migrate", json_pack("{s:s}", "uri", file), ANSWER_MS))
 		cpr_because(c, "%s", c->old.error);
-	} else {
-		while (!gone) {
-			gone = !migration(&c->old, &p, ANSWER_MS);
-			if (!gone && (has_failed(&p) || late(c)))
-				break;
+	else
+		/* By its end the connection says that the old program has ended. */
+		while (!late(c) && migration(&c->old, &p, c->until - cpr_now_ms()) &&
+		       !has_failed(&p))
 			usleep(LOOK_US);
-		}
-		c->new_pid = c->q.pid;
-		ok = gone && reconnect(c, &new) && take_over(c, &new);
-	}
-	if (!ok && !gone)
+	if (!c->old.ended) {
+		if (!*c->why)
+			cpr_because(c, "%s", has_failed(&p) ? "it failed" : c->old.error);
 		go_back(c);
+	}
+	/* It may have gone on to the new one while it was told not to. */
+	if (c->old.ended) {
+		c->new_pid = c->q.pid;
+		ok = reconnect(c, &new) && take_over(c, &new);
+	}
+	if (ok)
+		*c->why = '\0';
 	qmp_close(&new);
 	twin_close(&t, true);
 	return ok;

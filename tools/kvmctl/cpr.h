@@ -37,6 +37,7 @@ struct cpr_options {
  * @new_pid:	the new one's process
  * @to:		the new one's instance
  * @ran:	the guest was running
+ * @asked:	the old one was told to wait for the new one's answer
  * @taken:	it runs in the new one, or may
  * @until:	the end of the time it may take, in ms of CLOCK_MONOTONIC
  * @stopped_us:	how long the guest did not run, 0 if it did not run before
@@ -53,6 +54,7 @@ struct cpr {
 	int new_pid;
 	char to[KVM_CORE_NAME_LEN];
 	bool ran;
+	bool asked;
 	bool taken;
 	long long until;
 	long long stopped_us;

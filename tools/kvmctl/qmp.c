@@ -57,6 +57,7 @@ static bool receive(struct qmp *q, long long until)
 		q->size += 65536;
 	}
 	n = recv(q->fd, q->buf + q->len, q->size - q->len, MSG_DONTWAIT);
+	q->ended = !n || (n < 0 && errno == ECONNRESET);
 	if (!n)
 		return fail(q, "QEMU has hung up");
 	if (n < 0 && errno != EAGAIN && errno != EINTR)
@@ -140,6 +141,7 @@ json_t *qmp_call(struct qmp *q, const char *command, json_t *arguments, int ms)
 		struct pollfd p = { .fd = q->fd, .events = POLLOUT };
 
 		n = send(q->fd, s + at, len - at, MSG_NOSIGNAL | MSG_DONTWAIT);
+		q->ended = n < 0 && (errno == EPIPE || errno == ECONNRESET);
 		if (n < 0 && (errno != EAGAIN || until <= now_ms())) {
 			fail(q, "%s: %s", command, strerror(errno));
 			free(s);

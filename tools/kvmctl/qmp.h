@@ -20,6 +20,7 @@
  * @len:	bytes in @buf that were received and not looked at
  * @size:	of @buf
  * @buf:	what was received
+ * @ended:	the other end is closed
  * @stopped_us:	when QEMU says that the guest stopped last, microseconds since 1970; or 0
  * @resumed_us:	when it says that the guest went on last
  * @error:	why the last call failed, fit to be printed
@@ -33,6 +34,7 @@ struct qmp {
 	size_t len;
 	size_t size;
 	char *buf;
+	bool ended;
 	long long stopped_us;
 	long long resumed_us;
 	char error[512];

@@ -178,7 +178,6 @@ static void upgrade(struct upgrades *u, const struct vm *vm)
 		current = true;
 	} else if (connect_qmp(&c, paths)) {
 		cpr_version_of(&c.old, c.version[0], sizeof(c.version[0]));
-		c.ran = cpr_status_is(&c.old, "running");
 		cpr_check(&c);
 		ok = !*c.why && (u->dry || cpr_run(&c));
 		qmp_close(&c.old);
