@@ -19,7 +19,7 @@
 #define FILE_MAX	(16 << 20)
 
 /* Descriptors have lower numbers, without a limit that nobody needs. */
-#define FD_MAX		(1 << 20)
+#define FD_MAX		1048576
 
 /**
  * qemu_file - what is in a file of a process
