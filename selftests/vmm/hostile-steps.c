@@ -4,10 +4,12 @@
 #include <fcntl.h>
 #include <linux/kvm.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -16,6 +18,8 @@
 
 #define R	(&t->rng)
 #define CODE	0x1000
+/* For a child. */
+#define CHILD_MS	5000
 
 static int own_fd(struct thread *t, enum kind kind)
 {
@@ -217,13 +221,16 @@ static void fork_child(struct thread *t)
 {
 	const unsigned int calls = rnd(R, 6), how = rnd(R, 4);
 	struct thread child = *t;
+	const pid_t parent = getpid();
 	unsigned int i;
-	int status;
 	pid_t pid;
 
 	pid = fork();
 	if (!pid) {
-		alarm(5);
+		/* A VM's signal mask may block all but this, and its guest may run for ever. */
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (getppid() != parent)
+			_exit(0);
 		child.rng.s ^= 0x5a5a;
 		for (i = 0; i < calls; i++) {
 			if (how & 1)
@@ -237,8 +244,11 @@ static void fork_child(struct thread *t)
 			execl("/proc/self/exe", "vmm-hostile", "--nothing", NULL);
 		_exit(0);
 	}
-	while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
-		;
+	for (i = 0; pid > 0 && !waitpid(pid, NULL, WNOHANG); i++) {
+		if (i == CHILD_MS)
+			kill(pid, SIGKILL);
+		usleep(1000);
+	}
 }
 
 static void ram(struct thread *t)
