@@ -48,6 +48,12 @@ extern struct kvm_core_instance kvm_relay_instance;
 /* Row user-access-nested; replay.c. */
 unsigned long kvm_relay_clear_user(void __user *to, unsigned long n);
 
+/* Row late; late.c. */
+struct mm_struct;
+struct work_struct;
+void kvm_relay_late_fetch(struct mm_struct *mm, unsigned long addr);
+bool kvm_relay_late_cut(struct work_struct *work);
+
 /* Dirty rings: dirty_ring.c; the numbers are those of <linux/dirty_ring.h>. */
 struct kvm;
 struct kvm_vcpu;
