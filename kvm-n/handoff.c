@@ -23,7 +23,7 @@
 WRAP(add_wait_queue_priority);
 REAL(add_wait_queue_priority);
 WRAP(irq_bypass_register_consumer);
-REAL(irq_bypass_register_consumer);
+WRAP(irq_bypass_unregister_consumer);
 
 static void vcpu_pages(void *priv, struct page *pages[KVM_CORE_VCPU_PAGES])
 {
@@ -491,7 +491,12 @@ int __wrap_irq_bypass_register_consumer(struct irq_bypass_consumer *consumer)
 {
 	if (kvm_core_replaying())
 		return 0;
-	return __real_irq_bypass_register_consumer(consumer);
+	return kvm_core_bypass_add(consumer);
+}
+
+void __wrap_irq_bypass_unregister_consumer(struct irq_bypass_consumer *consumer)
+{
+	kvm_core_bypass_del(consumer, false);
 }
 
 static bool vm_noncoherent(void *priv, int change)
@@ -517,10 +522,10 @@ static void vm_bypass(void *priv, bool on)
 		int r;
 
 		if (!on) {
-			irq_bypass_unregister_consumer(&irqfd->consumer);
+			kvm_core_bypass_del(&irqfd->consumer, true);
 			continue;
 		}
-		r = __real_irq_bypass_register_consumer(&irqfd->consumer);
+		r = kvm_core_bypass_add(&irqfd->consumer);
 		if (r)
 			pr_warn_ratelimited("%s: GSI %d is not posted directly: error %d\n",
 					    kvm_relay_instance.name, irqfd->gsi, r);

@@ -433,6 +433,11 @@ void kvm_core_pi_put(void *pi);
 int kvm_core_irq_post(unsigned int irq, void *info);
 bool kvm_core_irq_posting(void);
 
+/* Irqfds that get interrupts without the device's driver: bypass.c */
+struct irq_bypass_consumer;
+int kvm_core_bypass_add(struct irq_bypass_consumer *consumer);
+void kvm_core_bypass_del(struct irq_bypass_consumer *consumer, bool handoff);
+
 /* SVM: svm.c */
 
 /**

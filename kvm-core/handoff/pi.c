@@ -3,9 +3,10 @@
  * Posted-interrupt descriptors: a page for each vCPU, which stays the same
  * whatever instance the vCPU is in, so that a device may post to it all the time.
  *
- * Nothing in here looks into a descriptor. The page's reference count is the
- * descriptor's: the instance has one, the vCPU's descriptor (struct core_vcpu)
- * another, and so has each module that posts.
+ * Nothing in here looks into a descriptor but for the bit of an interrupt that its VM
+ * gives up. The page's reference count is the descriptor's: the instance has one, the
+ * vCPU's descriptor (struct core_vcpu) another, and so have each module that posts and
+ * each interrupt that is posted to it.
  */
 #define pr_fmt(fmt) "kvm-core: " fmt
 
@@ -33,10 +34,11 @@ MODULE_PARM_DESC(posting,
  * struct irte - a host interrupt that is posted to a vCPU
  * @link:	in irtes
  * @irq:	its number
- * @data:	where it is posted to
+ * @data:	where it is posted to, with a reference on the descriptor
+ * @leave:	its VM is giving it up
  * @held:	the vCPU is on its way to another instance
  * @passed:	the descriptor was given to another vCPU, whose VM does not have the
- *		interrupt yet; there is a reference on it
+ *		interrupt yet
  * @drop:	@held or @passed, and the VM that it leaves has given it up
  * @origin:	of @passed: the vCPU that gave the descriptor; only compared
  */
@@ -44,6 +46,7 @@ struct irte {
 	struct list_head link;
 	unsigned int irq;
 	struct vcpu_data data;
+	struct core_pi_leave *leave;
 	bool held;
 	bool passed;
 	bool drop;
@@ -139,17 +142,14 @@ static bool of_pi(const struct irte *e, const void *pi)
 	return pi && e->data.pi_desc_addr == __pa(pi);
 }
 
-/* A VM has it, or none will. */
-static void irte_arrived(struct irte *e)
-{
-	if (e->passed)
-		kvm_core_pi_put(phys_to_virt(e->data.pi_desc_addr));
-	e->passed = false;
-}
-
+/* It is not posted any more. PIR is what a descriptor begins with. */
 static void irte_del(struct irte *e)
 {
-	irte_arrived(e);
+	void *pi = phys_to_virt(e->data.pi_desc_addr);
+
+	if (e->leave)
+		e->leave->left = test_and_clear_bit(e->data.vector, pi);
+	core_pi_unref(pi);
 	list_del(&e->link);
 	kfree(e);
 }
@@ -165,7 +165,8 @@ static bool irte_absorb(struct irte *e, const struct vcpu_data *data)
 	if (data->pi_desc_addr != e->data.pi_desc_addr ||
 	    data->vector != e->data.vector)
 		return false;
-	irte_arrived(e);
+	/* A VM has it. */
+	e->passed = false;
 	return true;
 }
 
@@ -173,6 +174,8 @@ static bool irte_absorb(struct irte *e, const struct vcpu_data *data)
 static struct irte *irte_note(struct irte *e, struct irte *spare,
 			      unsigned int irq, const struct vcpu_data *data)
 {
+	void *former = e ? phys_to_virt(e->data.pi_desc_addr) : NULL;
+
 	if (!data) {
 		if (e)
 			irte_del(e);
@@ -187,8 +190,10 @@ static struct irte *irte_note(struct irte *e, struct irte *spare,
 		e->irq = irq;
 		list_add(&e->link, &irtes);
 	}
-	irte_arrived(e);
+	core_pi_ref(phys_to_virt(data->pi_desc_addr));
+	core_pi_unref(former);
 	e->data = *data;
+	e->passed = false;
 	e->held = false;
 	return spare;
 }
@@ -224,6 +229,57 @@ int kvm_core_irq_post(unsigned int irq, void *info)
 	return r;
 }
 EXPORT_SYMBOL_GPL(kvm_core_irq_post);
+
+/**
+ * core_pi_leave_begin - a VM is about to give up the interrupt of a device
+ * @leave: filled in, for core_pi_leave_end()
+ * @irq: the host's number of the interrupt
+ *
+ * Context: process.
+ */
+void core_pi_leave_begin(struct core_pi_leave *leave, unsigned int irq)
+{
+	unsigned long flags;
+	struct irte *e;
+
+	leave->irq = irq;
+	leave->left = false;
+	spin_lock_irqsave(&irtes_lock, flags);
+	e = irte_find(irq);
+	if (e)
+		e->leave = leave;
+	spin_unlock_irqrestore(&irtes_lock, flags);
+}
+
+/**
+ * core_pi_leave_end - it has given it up
+ * @leave: of core_pi_leave_begin()
+ *
+ * KVM leaves posted what it finds no route for. Nobody is posted to any more after this,
+ * unless the interrupt is on its way with its descriptor.
+ *
+ * Context: process.
+ * Return: whether one was posted that the vCPU has not taken. It will not.
+ */
+bool core_pi_leave_end(struct core_pi_leave *leave)
+{
+	unsigned long flags;
+	struct irte *e;
+
+	spin_lock_irqsave(&irtes_lock, flags);
+	e = irte_find(leave->irq);
+	if (e && e->leave == leave) {
+		if (e->held || e->passed) {
+			e->drop = true;
+			e->leave = NULL;
+		} else {
+			irq_set_vcpu_affinity(e->irq, NULL);
+			irte_del(e);
+		}
+	}
+	spin_unlock_irqrestore(&irtes_lock, flags);
+	return leave->left;
+}
 
 static bool of_vm(const struct core_move *mv, const struct irte *e)
 {
@@ -356,12 +412,11 @@ static void irtes_pass(const struct core_vcpu *from, const struct core_vcpu *to)
 		if (!of_pi(e, from->pi))
 			continue;
 		if (!e->passed) {
-			core_pi_ref(from->pi);
 			e->passed = true;
 			e->drop = false;
 			e->origin = from;
 		} else if (e->origin == to && !e->drop) {
-			irte_arrived(e);
+			e->passed = false;
 		}
 	}
 	spin_unlock_irqrestore(&irtes_lock, flags);

@@ -219,6 +219,19 @@ int core_pi_prepare(struct core_move *mv);
 void core_pi_commit(struct core_move *mv);
 void core_pi_retire(struct core_move *mv);
 
+/**
+ * struct core_pi_leave - a VM gives up the interrupt of a device
+ * @irq:	the host's number
+ * @left:	one was posted, and the vCPU did not take it
+ */
+struct core_pi_leave {
+	unsigned int irq;
+	bool left;
+};
+
+void core_pi_leave_begin(struct core_pi_leave *leave, unsigned int irq);
+bool core_pi_leave_end(struct core_pi_leave *leave);
+
 /* inject.c */
 int core_inject(enum kvm_core_stage stage, ktime_t *held);
 

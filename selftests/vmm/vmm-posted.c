@@ -16,10 +16,10 @@
 #include <sys/mman.h>
 #include <unistd.h>
 #include <kselftest.h>
-#include "posted.h"
+#include "vmm-posted.h"
 
 static const char usage[] =
-"usage: vmm-posted -a INSTANCE -b INSTANCE [-n MOVES] [-c CPUS] [-F | -p | -x]\n"
+"usage: vmm-posted -a INSTANCE -b INSTANCE [-n MOVES] [-c CPUS] [-F | -p | -x | -u]\n"
 "\n"
 "Runs a guest on instance a while poster.ko posts interrupts to its vCPUs, and has\n"
 "kvm-core move it to b and back. Every interrupt has to arrive once, and none in\n"
@@ -27,7 +27,8 @@ static const char usage[] =
 "\n"
 "With -p the guest goes to a new VM by KVM_GET_* and KVM_SET_* instead, whose vCPUs take\n"
 "the descriptors of the old ones; with -x also to a new process, and the old one is\n"
-"killed.\n"
+"killed. With -u the old VMM knows nothing of descriptors, and its VM is closed: what a\n"
+"device has posted until then has to be the new one's.\n"
 "\n"
 "  -a, --from INSTANCE  where the VM is created, kvm-intel-1\n"
 "  -b, --to INSTANCE    where it goes, kvm-intel-2\n"
@@ -38,6 +39,7 @@ static const char usage[] =
 "  -F, --fail           before each move, one that fails, at each stage in turn\n"
 "  -p, --pass           to a new VM each time; before, one that gives them back\n"
 "  -x, --exec           as -p, each VM in a process of its own\n"
+"  -u, --unaware        to a new VM each time, whose vCPUs keep their own descriptors\n"
 "  -r, --refuse INSTANCE  one that does not take posted interrupts: the VM stays\n"
 "  -d, --deadline US    longest stop (5000000)\n"
 "  -w, --wait SECONDS   patience without any progress (120)\n"
@@ -47,42 +49,7 @@ static const char * const stages[] = {
 	"record", "prepare", "stop", "quiesce", "move", "commit", "retire",
 };
 
-struct options {
-	const char	*name[2];
-	unsigned int	cpus;
-	unsigned int	moves;
-	unsigned int	steps;
-	unsigned int	stall;
-	unsigned int	deadline;
-	unsigned int	patience;
-	const char	*refuses;
-	bool		fail;
-	bool		pass;
-	bool		exec;
-};
-
-/* One VM with what watches it. */
-struct side {
-	struct vm	*vm;
-	struct watch	w;
-	struct vm_fds	fds;
-	struct vm_report *report;
-};
-
-struct test {
-	const struct options *o;
-	struct side	posted;
-	struct side	beside;
-	struct posted_vmm vmm;		/* that runs it, with -x */
-	int		poster;
-	unsigned int	moves;
-	unsigned int	in_vain;
-	__u64		parked;		/* posted while the VM stood still */
-	__u64		longest;
-	char		why[400];
-};
-
-static bool broken(struct test *t, const char *what, int error)
+bool broken(struct test *t, const char *what, int error)
 {
 	snprintf(t->why, sizeof(t->why), "%s%s%s", what, error ? ": " : "",
 		 error ? strerror(error) : "");
@@ -181,7 +148,8 @@ static bool add_streams(struct test *t, int vm)
 
 		/* Populates the page that is pinned. */
 		VMM_STORE(*(__u64 *)(t->posted.w.mem + GUEST_ACKS(i)), 0);
-		if (!add(t, &direct, i))
+		/* Who posts to a descriptor itself does not learn of another one. */
+		if (!t->o->unaware && !add(t, &direct, i))
 			return false;
 		if (!add(t, &device, i))
 			return false;
@@ -189,7 +157,7 @@ static bool add_streams(struct test *t, int vm)
 	return true;
 }
 
-static bool get_stats(struct test *t, struct poster_stats *st)
+bool get_stats(struct test *t, struct poster_stats *st)
 {
 	if (ioctl(t->poster, POSTER_STATS, st))
 		return broken(t, "POSTER_STATS", errno);
@@ -257,8 +225,7 @@ static bool move_in_vain(struct test *t, const char *to, unsigned int stage)
 	return r && go_on(t, t->o->steps);
 }
 
-/* The VM runs again, since st->since somewhere else. */
-static bool passed(struct test *t, struct poster_stats *st)
+bool passed(struct test *t, struct poster_stats *st)
 {
 	st->until = now_ns();
 	if (!get_stats(t, st))
@@ -346,6 +313,12 @@ static bool do_pass(struct test *t, const char *to, bool in_vain)
 	t->posted.vm = next;
 	vm_destroy(vm);
 	return true;
+}
+
+bool get_counts(struct test *t, unsigned int cpu, bool device, struct poster_counts *c)
+{
+	*c = (struct poster_counts) { .stream = t->o->unaware ? cpu : 2 * cpu + device };
+	return !ioctl(t->poster, POSTER_COUNTS, c) || broken(t, "POSTER_COUNTS", errno);
 }
 
 /* One that does not look at descriptors: everything stays. */
@@ -469,7 +442,10 @@ static bool run(struct test *t)
 		     !go_on(t, o->steps)))
 			return false;
 		usleep(random() % 3000);
-		if (o->pass) {
+		if (o->unaware) {
+			if (!posted_unaware(t, to))
+				return false;
+		} else if (o->pass) {
 			if (!do_pass(t, to, true) || !go_on(t, o->steps) ||
 			    (o->refuses && (!pass_refused(t) || !go_on(t, o->steps))) ||
 			    !do_pass(t, to, false))
@@ -494,10 +470,9 @@ static bool compare(struct test *t, unsigned int cpu, bool *behind)
 	struct poster_counts c;
 	unsigned int i, k;
 
-	for (k = 0; k < 2; k++) {
-		c = (struct poster_counts) { .stream = 2 * cpu + k };
-		if (ioctl(t->poster, POSTER_COUNTS, &c))
-			return broken(t, "POSTER_COUNTS", errno);
+	for (k = t->o->unaware; k < 2; k++) {
+		if (!get_counts(t, cpu, k, &c))
+			return false;
 		memcpy(want + (k ? VEC_IRQFD : VEC_POSTED), c.sent,
 		       (k ? 1 : VEC_POSTED_COUNT) * sizeof(*want));
 	}
@@ -566,6 +541,14 @@ static void judge(struct test *t, bool ran, const struct poster_stats *before)
 	ksft_test_result(ran, "every interrupt was taken once, and none by another VM\n");
 	ksft_test_result(ran && !st.astray,
 			 "every notification went to a CPU, by one of two vectors\n");
+	if (t->o->unaware) {
+		ksft_test_result(ran && t->late == t->moves,
+				 "each time one was posted behind the state\n");
+		ksft_test_result(ran && st.irte_posted == t->o->cpus * (t->moves + 1) &&
+				 st.irte_remapped - before->irte_remapped == t->o->cpus * t->moves,
+				 "each interrupt was remapped once, and posted to the new VM\n");
+		return;
+	}
 	/* Vector 0xff is an answer to a notification that finds nothing. */
 	ksft_test_result(ran && st.other_cpu && t->parked && nobody * 50 < st.notified,
 			 "posted to vCPUs that run, and that stand still\n");
@@ -619,7 +602,8 @@ int main(int argc, char **argv)
 		{ "moves", 1, NULL, 'n' }, { "cpus", 1, NULL, 'c' },
 		{ "steps", 1, NULL, 's' }, { "stall", 1, NULL, 't' },
 		{ "fail", 0, NULL, 'F' },
-		{ "pass", 0, NULL, 'p' }, { "exec", 0, NULL, 'x' }, { "refuse", 1, NULL, 'r' },
+		{ "pass", 0, NULL, 'p' }, { "exec", 0, NULL, 'x' }, { "unaware", 0, NULL, 'u' },
+		{ "refuse", 1, NULL, 'r' },
 		{ "deadline", 1, NULL, 'd' }, { "wait", 1, NULL, 'w' },
 		{ "help", 0, NULL, 'h' }, { 0 }
 	};
@@ -636,7 +620,7 @@ int main(int argc, char **argv)
 	bool ran;
 	int c;
 
-	while ((c = getopt_long(argc, argv, "a:b:n:c:s:t:d:w:r:Fpxh", longs,
+	while ((c = getopt_long(argc, argv, "a:b:n:c:s:t:d:w:r:Fpxuh", longs,
 				NULL)) != -1) {
 		switch (c) {
 		case 'a':
@@ -675,6 +659,9 @@ int main(int argc, char **argv)
 		case 'x':
 			o.exec = true;
 			break;
+		case 'u':
+			o.unaware = true;
+			break;
 		case 'h':
 			fputs(usage, stdout);
 			return 0;
@@ -688,7 +675,7 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	ksft_print_header();
-	ksft_set_plan(o.pass || o.exec ? 6 : 5);
+	ksft_set_plan(o.unaware ? 4 : o.pass || o.exec ? 6 : 5);
 	ran = prepare(&t, &before);
 	if (!ran) {
 		fprintf(stderr, "vmm-posted: %s\n", t.why);
