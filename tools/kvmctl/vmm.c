@@ -2,17 +2,28 @@
 /* kvmctl vmm: QEMUs that run are replaced under their guests. */
 #include <err.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <jansson.h>
 #include <limits.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "cpr.h"
+
+/* At one time, at most. */
+#define MAX_JOBS	64
+
+/* What comes of one. */
+#define UPGRADED	"upgraded"	/* with -n: it could be */
+#define CURRENT		"current"
+#define FAILED		"failed"
 
 /**
  * struct upgrades - what was asked for, and what came of it
@@ -21,10 +32,11 @@
  * @program:	to run instead; NULL is what stands now where the old one was
  * @dry:	only say what is missing
  * @force:	also one that has nothing new to get
+ * @jobs:	so many at a time
  * @o:		how
  * @json:	array of results
  * @total:	to be upgraded
- * @tried:	of these, so many were
+ * @tried:	of these, so many were begun
  * @upgraded:	these run in the new one, or could
  * @current:	these do already
  * @failed:	these stay
@@ -36,6 +48,7 @@ struct upgrades {
 	const char *program;
 	bool dry;
 	bool force;
+	unsigned int jobs;
 	struct cpr_options o;
 	json_t *json;
 	size_t total;
@@ -86,108 +99,211 @@ static bool connect_qmp(struct cpr *c, char **paths)
 	return false;
 }
 
-static void result_json(struct upgrades *u, struct cpr *c)
+/* What came of one, as --json shows it. */
+static json_t *result(const struct cpr *c, const char *what)
 {
-	json_t *why = json_array(), *o;
-	char *s, *rest = c->why;
+	json_t *why = json_array();
+	char text[sizeof(c->why)];
+	char *s, *rest = text;
 
+	snprintf(text, sizeof(text), "%s", c->why);
 	while (*c->why && (s = strsep(&rest, "\n")))
 		json_array_append_new(why, json_string(s));
-	o = json_pack("{s:i, s:i, s:s, s:s, s:s, s:i, s:s, s:s, s:I, s:o}",
-		      "vm", c->vm->id, "pid", c->q.pid, "name", c->q.name,
-		      "from", c->vm->instance, "version", c->version[0],
-		      "new_pid", c->new_pid, "to", c->to, "new_version", c->version[1],
-		      "stopped_us", (json_int_t)c->stopped_us, "reasons", why);
-	json_array_append_new(u->json, o);
+	return json_pack("{s:i, s:i, s:s, s:s, s:s, s:s, s:i, s:s, s:s, s:I, s:o}",
+			 "vm", c->vm->id, "pid", c->q.pid,
+			 "name", *c->q.name ? c->q.name : c->vm->comm,
+			 "result", what, "from", c->vm->instance, "version", c->version[0],
+			 "new_pid", c->new_pid, "to", c->to, "new_version", c->version[1],
+			 "stopped_us", (json_int_t)c->stopped_us, "reasons", why);
 }
 
-static void result_text(struct upgrades *u, struct cpr *c)
+static const char *text_of(const json_t *r, const char *key)
+{
+	const char *s = json_string_value(json_object_get(r, key));
+
+	return s ? s : "";
+}
+
+static long long number_of(const json_t *r, const char *key)
+{
+	return json_integer_value(json_object_get(r, key));
+}
+
+static void print_row(struct upgrades *u, const json_t *r)
 {
 	if (!u->rows++)
 		printf("%4s %-15s %8s %-14s %-8s %8s %-14s %-8s %10s\n", "VM", "NAME", "PID",
 		       "INSTANCE", "QEMU", "NEW PID", "INSTANCE", "QEMU", "STOPPED ms");
-	printf("%4u %-15s %8d %-14s %-8s ", c->vm->id, *c->q.name ? c->q.name : c->vm->comm,
-	       c->vm->pid, c->vm->instance, c->version[0]);
+	printf("%4lld %-15s %8lld %-14s %-8s ", number_of(r, "vm"), text_of(r, "name"),
+	       number_of(r, "pid"), text_of(r, "from"), text_of(r, "version"));
 	if (u->dry)
 		printf("%8s\n", "could be");
 	else
-		printf("%8d %-14s %-8s %10.1f\n", c->new_pid, c->to, c->version[1],
-		       c->stopped_us / 1000.0);
+		printf("%8lld %-14s %-8s %10.1f\n", number_of(r, "new_pid"), text_of(r, "to"),
+		       text_of(r, "new_version"), number_of(r, "stopped_us") / 1000.0);
 	fflush(stdout);
 }
 
-static void progress(const struct upgrades *u, const struct cpr *c)
+/* Takes @r over. */
+static void tell(struct upgrades *u, json_t *r)
 {
-	if (!json_wanted && isatty(STDERR_FILENO))
-		fprintf(stderr, "\r\033[K%zu of %zu: VM %u (%s, pid %d)\r", u->tried, u->total,
-			c->vm->id, *c->q.name ? c->q.name : c->vm->comm, c->vm->pid);
-}
-
-static void result(struct upgrades *u, struct cpr *c, bool ok, bool current)
-{
-	char *s, *rest = c->why;
-
-	if (!json_wanted && isatty(STDERR_FILENO))
-		fputs("\r\033[K", stderr);
-	u->upgraded += ok;
-	u->current += current;
-	u->failed += !ok && !current;
-	if (json_wanted)
-		result_json(u, c);
-	else if (ok)
-		result_text(u, c);
-	while (!ok && !current && (s = strsep(&rest, "\n")))
-		warnx("VM %u (%s, pid %d): %s", c->vm->id,
-		      *c->q.name ? c->q.name : c->vm->comm, c->vm->pid, s);
-}
-
-/* Nothing that ends this program may come between the old QEMU and the new one. */
-static void hold_signals(bool on)
-{
-	sigset_t set;
-
-	sigemptyset(&set);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGHUP);
-	sigprocmask(on ? SIG_BLOCK : SIG_UNBLOCK, &set, NULL);
-}
-
-static void upgrade(struct upgrades *u, const struct vm *vm)
-{
-	struct cpr c = { .o = &u->o, .vm = vm, .old.fd = -1 };
-	bool ok = false, current = false;
-	const char *why;
-	char **paths;
+	const char *what = text_of(r, "result");
+	json_t *why;
 	size_t i;
 
-	u->tried++;
+	u->upgraded += !strcmp(what, UPGRADED);
+	u->current += !strcmp(what, CURRENT);
+	u->failed += !strcmp(what, FAILED);
+	json_array_append_new(u->json, r);
+	if (json_wanted)
+		return;
+	if (isatty(STDERR_FILENO))
+		fputs("\r\033[K", stderr);
+	if (!strcmp(what, UPGRADED))
+		print_row(u, r);
+	if (!strcmp(what, FAILED))
+		json_array_foreach(json_object_get(r, "reasons"), i, why)
+			warnx("VM %lld (%s, pid %lld): %s", number_of(r, "vm"),
+			      text_of(r, "name"), number_of(r, "pid"), json_string_value(why));
+}
+
+static void progress(const struct upgrades *u, size_t running)
+{
+	if (!json_wanted && isatty(STDERR_FILENO))
+		fprintf(stderr, "\r\033[K%zu of %zu, %zu at a time", u->tried - running, u->total,
+			running);
+}
+
+static json_t *upgrade(const struct upgrades *u, const struct vm *vm)
+{
+	struct cpr c = { .o = &u->o, .vm = vm, .old.fd = -1 };
+	const char *why, *what = FAILED;
+	char **paths;
+	json_t *r;
+	size_t i;
+
 	why = qemu_open(&c.q, vm->pid);
 	if (why) {
 		c.q.pid = vm->pid;
 		cpr_because(&c, "%s", why);
-		result(u, &c, false, false);
-		return;
+		return result(&c, FAILED);
 	}
-	progress(u, &c);
 	c.until = cpr_now_ms() + u->o.timeout_ms;
 	c.program = u->program ? u->program : c.q.exe;
 	paths = qemu_qmp_paths(&c.q);
-	hold_signals(true);
 	if (!u->force && is_current(&c)) {
-		current = true;
+		what = CURRENT;
 	} else if (connect_qmp(&c, paths)) {
 		cpr_version_of(&c.old, c.version[0], sizeof(c.version[0]));
 		cpr_check(&c);
-		ok = !*c.why && (u->dry || cpr_run(&c));
+		if (!*c.why && (u->dry || cpr_run(&c)))
+			what = UPGRADED;
 		qmp_close(&c.old);
 	}
-	hold_signals(false);
-	result(u, &c, ok, current);
+	r = result(&c, what);
 	for (i = 0; paths && paths[i]; i++)
 		free(paths[i]);
 	free(paths);
 	qemu_close(&c.q);
+	return r;
+}
+
+/* One that is being upgraded, by a process of its own: what ends that ends no other. */
+struct job {
+	const struct vm *vm;
+	int pid;
+	int fd;
+};
+
+static void job_start(const struct upgrades *u, struct job *job, const struct vm *vm)
+{
+	json_t *r;
+	int fds[2];
+
+	if (pipe2(fds, O_CLOEXEC))
+		err(EXIT_NONE, "pipe");
+	job->vm = vm;
+	job->fd = fds[0];
+	job->pid = fork();
+	if (job->pid < 0)
+		err(EXIT_NONE, "fork");
+	if (job->pid)
+		close(fds[1]);
+	if (job->pid)
+		return;
+	r = upgrade(u, vm);
+	_exit(json_dumpfd(r, fds[1], JSON_COMPACT) ? 1 : 0);
+}
+
+/* Waits for one, which the last one takes the place of. */
+static void job_end(struct upgrades *u, struct job *jobs, size_t *running)
+{
+	struct pollfd p[MAX_JOBS];
+	struct cpr lost = { 0 };
+	json_t *r;
+	size_t i;
+
+	for (i = 0; i < *running; i++)
+		p[i] = (struct pollfd){ .fd = jobs[i].fd, .events = POLLIN };
+	while (poll(p, *running, -1) < 0)
+		;
+	for (i = 0; !p[i].revents; i++)
+		;
+	r = json_loadfd(jobs[i].fd, 0, NULL);
+	close(jobs[i].fd);
+	waitpid(jobs[i].pid, NULL, 0);
+	if (!r) {
+		lost.vm = jobs[i].vm;
+		lost.q.pid = jobs[i].vm->pid;
+		cpr_because(&lost, "kvmctl's process for it has ended: look which QEMU runs");
+		r = result(&lost, FAILED);
+	}
+	tell(u, r);
+	jobs[i] = jobs[--*running];
+}
+
+/* Nothing that ends this program may come between the old QEMU and the new one. */
+static void hold_signals(sigset_t *set)
+{
+	sigemptyset(set);
+	sigaddset(set, SIGINT);
+	sigaddset(set, SIGTERM);
+	sigaddset(set, SIGHUP);
+	sigprocmask(SIG_BLOCK, set, NULL);
+}
+
+static bool is_told_to_end(const sigset_t *held)
+{
+	sigset_t now;
+	int i;
+
+	sigpending(&now);
+	for (i = 1; i < NSIG; i++)
+		if (sigismember(held, i) == 1 && sigismember(&now, i) == 1)
+			return true;
+	return false;
+}
+
+/* Those that run when a signal comes are waited for, and told of. */
+static void upgrade_all(struct upgrades *u, const struct vm *vms, const sigset_t *held)
+{
+	struct job jobs[MAX_JOBS];
+	size_t running = 0;
+
+	while (u->tried < u->total || running) {
+		bool more = u->tried < u->total && !is_told_to_end(held);
+
+		if (!more && !running)
+			break;
+		if (more && running < u->jobs) {
+			job_start(u, &jobs[running++], &vms[u->tried++]);
+			progress(u, running);
+		} else {
+			job_end(u, jobs, &running);
+		}
+	}
+	if (!json_wanted && u->tried < u->total)
+		warnx("%zu of %zu were not tried", u->total - u->tried, u->total);
 }
 
 /* By the process's number, or by the name that QEMU was given. */
@@ -220,8 +336,8 @@ static bool known(const struct vm *vms, size_t n, int pid)
 
 enum { OPT_QEMU = 256, OPT_MODE, OPT_TIMEOUT, OPT_FORCE };
 
-static unsigned int parse_time(struct argp_state *state, const char *arg, const char *what,
-			       unsigned int max)
+static unsigned int parse_number(struct argp_state *state, const char *arg, const char *what,
+				 unsigned int max)
 {
 	unsigned long n;
 	char *end;
@@ -246,6 +362,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case 'n':
 		u->dry = true;
 		break;
+	case 'j':
+		u->jobs = parse_number(state, arg, "the number of jobs", MAX_JOBS);
+		break;
 	case OPT_FORCE:
 		u->force = true;
 		break;
@@ -260,12 +379,12 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		u->o.exec = *arg == 'e';
 		break;
 	case OPT_TIMEOUT:
-		u->o.timeout_ms = parse_time(state, arg, "the time limit",
-					     KVM_CORE_MAX_TIMEOUT_MS);
+		u->o.timeout_ms = parse_number(state, arg, "the time limit",
+					       KVM_CORE_MAX_TIMEOUT_MS);
 		break;
 	case 'd':
-		u->o.deadline_us = parse_time(state, arg, "the deadline",
-					      KVM_CORE_MAX_DEADLINE_US);
+		u->o.deadline_us = parse_number(state, arg, "the deadline",
+						KVM_CORE_MAX_DEADLINE_US);
 		break;
 	case ARGP_KEY_ARG:
 		if (state->arg_num == 0) {
@@ -304,6 +423,8 @@ int vmm_main(int argc, char **argv)
 		  "Run this program; without it what stands now where the old one was", 0 },
 		{ "mode", OPT_MODE, "MODE", 0,
 		  "transfer: in a new process; exec: in the same, with no way back (transfer)", 0 },
+		{ "jobs", 'j', "N", 0,
+		  "With --all, so many at a time (one for each CPU, at most 4)", 0 },
 		{ "dry-run", 'n', NULL, 0, "Say what is missing, and do nothing", 0 },
 		{ "force", OPT_FORCE, NULL, 0, "Also one with nothing new to get", 0 },
 		{ "deadline", 'd', "US", 0,
@@ -323,8 +444,10 @@ int vmm_main(int argc, char **argv)
 	};
 	struct upgrades u = { .o = { .timeout_ms = 60000, .deadline_us = 5000000 } };
 	struct vm *vms;
+	sigset_t held;
 	size_t i, n;
 
+	u.jobs = sysconf(_SC_NPROCESSORS_ONLN) < 4 ? sysconf(_SC_NPROCESSORS_ONLN) : 4;
 	argp_parse(&argp, argc, argv, 0, NULL, &u);
 	u.json = json_array();
 	n = host_vms(&vms);
@@ -335,8 +458,8 @@ int vmm_main(int argc, char **argv)
 		errx(EXIT_NONE, "there is no VM of '%s'", u.who);
 	if (!u.all && u.total > 1)
 		errx(EXIT_NONE, "%zu VMs have the name '%s': name a process", u.total, u.who);
-	for (i = 0; i < u.total; i++)
-		upgrade(&u, &vms[i]);
+	hold_signals(&held);
+	upgrade_all(&u, vms, &held);
 	free(vms);
 
 	u.json = json_pack("{s:o, s:i, s:i, s:i}", "upgrades", u.json, "upgraded", u.upgraded,
@@ -349,6 +472,8 @@ int vmm_main(int argc, char **argv)
 		       u.dry ? "could be upgraded" : "upgraded", u.current, u.failed);
 	}
 	json_decref(u.json);
+	fflush(stdout);
+	sigprocmask(SIG_UNBLOCK, &held, NULL);
 	if (!u.failed)
 		return 0;
 	return u.upgraded + u.current ? EXIT_SOME : EXIT_NONE;
