@@ -12,7 +12,7 @@ HOST_DIR=${BASH_SOURCE[0]%/*}
 HOST_MODULES="virtio_pci virtio_console virtio_blk virtio_net virtio_rng
 	squashfs loop overlay isofs sr_mod sd_mod ata_piix ahci nvme
 	irqbypass ccp kvm kvm-amd kvm-intel msr cpuid
-	vfio vfio-pci vfio_iommu_type1 mdev e1000e tun lkdtm kmemleak-test"
+	vfio vfio-pci vfio_iommu_type1 mdev e1000e igb tun lkdtm kmemleak-test"
 
 # host_digest FILE...: one short name for the content of FILEs.
 host_digest()

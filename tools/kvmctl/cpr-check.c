@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "cpr.h"
+#include "pci.h"
 
 /* An id that the command line gives to a device, as -device or in JSON. */
 static bool on_command_line(const struct qemu *q, const char *id)
@@ -43,6 +44,60 @@ static void check_devices(struct cpr *c)
 			    text);
 	}
 	json_decref(r);
+}
+
+/*
+ * A QEMU that starts resets its machine, also when it takes over from another. It leaves out
+ * what is passed through, but not what it would reset together with the bus: of that it
+ * takes bus mastering and memory away, and the guest does not get over it.
+ */
+static void check_reset(struct cpr *c, const char *container, const char *name)
+{
+	char path[256], text[TEXT_LEN(128)], address[32];
+	unsigned int domain, bus, slot, function;
+	const char *host;
+	bool yes;
+	json_t *r;
+
+	snprintf(path, sizeof(path), "%s/%s", container, name);
+	r = qmp_call(&c->old, "qom-get", json_pack("{s:s, s:s}", "path", path, "property", "host"),
+		     ANSWER_MS);
+	host = json_string_value(r);
+	text_escape(text, sizeof(text), name, true);
+	if (!host || sscanf(host, "%x:%x:%x.%x", &domain, &bus, &slot, &function) != 4)
+		goto out;
+	snprintf(address, sizeof(address), "%04x:%02x:%02x.%x", domain & 0xffff, bus & 0xff,
+		 slot & 0x1f, function & 7);
+	if (!pci_resets_with_bus(address, &yes))
+		cpr_because(c, "device %s: config space of %s: %s", text, address,
+			    strerror(errno));
+	else if (yes)
+		cpr_because(c, "device %s: %s has no reset of its own, a new QEMU disables it",
+			    text, address);
+out:
+	json_decref(r);
+}
+
+static void check_resets(struct cpr *c)
+{
+	static const char * const containers[] = {
+		"/machine/peripheral", "/machine/peripheral-anon",
+	};
+	const char *name, *type;
+	size_t i, j;
+	json_t *r, *o;
+
+	for (i = 0; i < sizeof(containers) / sizeof(*containers); i++) {
+		r = qmp_call(&c->old, "qom-list", json_pack("{s:s}", "path", containers[i]),
+			     ANSWER_MS);
+		json_array_foreach(r, j, o) {
+			name = json_string_value(json_object_get(o, "name"));
+			type = json_string_value(json_object_get(o, "type"));
+			if (name && type && !strncmp(type, "child<vfio-pci", 14))
+				check_reset(c, containers[i], name);
+		}
+		json_decref(r);
+	}
 }
 
 /* QEMU's own reasons, which depend on the mode. */
@@ -164,6 +219,7 @@ void cpr_check(struct cpr *c)
 	check_memory(c);
 	check_blockers(c);
 	check_devices(c);
+	check_resets(c);
 	if (c->o->exec)
 		check_fds(c);
 	else
