@@ -110,6 +110,7 @@ struct worker {
 	int		ram_fd;
 	char		*missing;	/* guest memory that is missing again and again */
 	int		uffd;
+	pthread_barrier_t all;		/* of the threads, before their first step */
 	struct thread	t[THREADS];
 };
 

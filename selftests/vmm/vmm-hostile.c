@@ -75,6 +75,8 @@ static void *run_thread(void *arg)
 {
 	struct thread *t = arg;
 
+	/* While a thread executes a program, the process gets no other thread (EAGAIN). */
+	pthread_barrier_wait(&t->w->all);
 	while (t->step < STEPS) {
 		if (!t->id && t->step == t->w->end_step)
 			end_process(t->w);
@@ -144,6 +146,7 @@ static void worker_run(struct worker *w)
 	r = args_open(w) ?: args_serve(w);
 	if (r)
 		unfit_worker("memory of arguments", -r);
+	pthread_barrier_init(&w->all, NULL, THREADS);
 	for (i = 0; i < THREADS; i++) {
 		struct thread *t = &w->t[i];
 
