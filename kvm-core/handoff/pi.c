@@ -182,9 +182,6 @@ static struct irte *irte_note(struct irte *e, struct irte *spare,
 		return spare;
 	}
 	if (!e) {
-		/* Without memory a handoff finds nothing to hold: it is rewritten. */
-		if (!spare)
-			return NULL;
 		e = spare;
 		spare = NULL;
 		e->irq = irq;
@@ -207,7 +204,7 @@ static struct irte *irte_note(struct irte *e, struct irte *spare,
  * passed on, what would only be undone by the VM that it comes to is put off.
  *
  * Context: any but NMI.
- * Return: as irq_set_vcpu_affinity().
+ * Return: as irq_set_vcpu_affinity(); -ENOMEM, and it is posted to nobody.
  */
 int kvm_core_irq_post(unsigned int irq, void *info)
 {
@@ -219,7 +216,10 @@ int kvm_core_irq_post(unsigned int irq, void *info)
 		spare = kzalloc(sizeof(*spare), GFP_ATOMIC);
 	spin_lock_irqsave(&irtes_lock, flags);
 	e = irte_find(irq);
-	if (!irte_absorb(e, info)) {
+	if (info && !e && !spare) {
+		/* Posted without a reference, it would outlive the descriptor. */
+		r = -ENOMEM;
+	} else if (!irte_absorb(e, info)) {
 		r = irq_set_vcpu_affinity(irq, info);
 		if (r >= 0)
 			spare = irte_note(e, spare, irq, info);
