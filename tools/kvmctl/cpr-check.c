@@ -55,18 +55,22 @@ static void check_reset(struct cpr *c, const char *container, const char *name)
 {
 	char path[256], text[TEXT_LEN(128)], address[32];
 	unsigned int domain, bus, slot, function;
-	const char *host;
+	const char *dir, *last;
 	bool yes;
 	json_t *r;
 
 	snprintf(path, sizeof(path), "%s/%s", container, name);
-	r = qmp_call(&c->old, "qom-get", json_pack("{s:s, s:s}", "path", path, "property", "host"),
-		     ANSWER_MS);
-	host = json_string_value(r);
+	/* QEMU sets it from host=, too. */
+	r = qmp_call(&c->old, "qom-get",
+		     json_pack("{s:s, s:s}", "path", path, "property", "sysfsdev"), ANSWER_MS);
+	dir = json_string_value(r) ? json_string_value(r) : "";
+	last = strrchr(dir, '/');
 	text_escape(text, sizeof(text), name, true);
-	if (!host || sscanf(host, "%x:%x:%x.%x", &domain, &bus, &slot, &function) != 4)
+	if (!last || sscanf(last, "/%x:%x:%x.%x", &domain, &bus, &slot, &function) != 4) {
+		cpr_because(c, "device %s: it is not known how it is reset", text);
 		goto out;
-	snprintf(address, sizeof(address), "%04x:%02x:%02x.%x", domain & 0xffff, bus & 0xff,
+	}
+	snprintf(address, sizeof(address), "%04x:%02x:%02x.%x", domain, bus & 0xff,
 		 slot & 0x1f, function & 7);
 	if (!pci_resets_with_bus(address, &yes))
 		cpr_because(c, "device %s: config space of %s: %s", text, address,

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* What a passed-through device's config space says of its resets. */
+#include <errno.h>
 #include <linux/pci_regs.h>
 #include <limits.h>
 #include <stdbool.h>
@@ -63,7 +64,7 @@ static bool has_pm_reset(const struct config *c)
  * @address: of the device
  * @yes:	the answer: it cannot be reset by itself, or only by its power state
  *
- * Return: false when it cannot be known.
+ * Return: false when it cannot be known, and errno says why.
  */
 bool pci_resets_with_bus(const char *address, bool *yes)
 {
@@ -78,6 +79,8 @@ bool pci_resets_with_bus(const char *address, bool *yes)
 		n = fread(c.byte, 1, sizeof(c.byte), f);
 		fclose(f);
 	}
+	if (f && n != sizeof(c.byte))
+		errno = EPERM;
 	if (n != sizeof(c.byte))
 		return false;
 	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/reset", address);

@@ -215,22 +215,35 @@ struct job {
 	int fd;
 };
 
-static void job_start(const struct upgrades *u, struct job *job, const struct vm *vm)
+static json_t *failed(const struct vm *vm, const char *why)
+{
+	struct cpr c = { .vm = vm, .q.pid = vm->pid };
+
+	cpr_because(&c, "%s", why);
+	return result(&c, FAILED);
+}
+
+/* False, and it is told of, when there is no process for it. Others may be under way. */
+static bool job_start(struct upgrades *u, struct job *job, const struct vm *vm)
 {
 	json_t *r;
 	int fds[2];
 
-	if (pipe2(fds, O_CLOEXEC))
-		err(EXIT_NONE, "pipe");
+	if (pipe2(fds, O_CLOEXEC)) {
+		tell(u, failed(vm, strerror(errno)));
+		return false;
+	}
 	job->vm = vm;
 	job->fd = fds[0];
 	job->pid = fork();
-	if (job->pid < 0)
-		err(EXIT_NONE, "fork");
+	if (job->pid < 0) {
+		tell(u, failed(vm, strerror(errno)));
+		close(fds[0]);
+	}
 	if (job->pid)
 		close(fds[1]);
 	if (job->pid)
-		return;
+		return job->pid > 0;
 	r = upgrade(u, vm);
 	_exit(json_dumpfd(r, fds[1], JSON_COMPACT) ? 1 : 0);
 }
@@ -239,7 +252,6 @@ static void job_start(const struct upgrades *u, struct job *job, const struct vm
 static void job_end(struct upgrades *u, struct job *jobs, size_t *running)
 {
 	struct pollfd p[MAX_JOBS];
-	struct cpr lost = { 0 };
 	json_t *r;
 	size_t i;
 
@@ -249,15 +261,12 @@ static void job_end(struct upgrades *u, struct job *jobs, size_t *running)
 		;
 	for (i = 0; !p[i].revents; i++)
 		;
-	r = json_loadfd(jobs[i].fd, 0, NULL);
+	/* To the end of it, and not of the pipe: another may have that. */
+	r = json_loadfd(jobs[i].fd, JSON_DISABLE_EOF_CHECK, NULL);
 	close(jobs[i].fd);
 	waitpid(jobs[i].pid, NULL, 0);
-	if (!r) {
-		lost.vm = jobs[i].vm;
-		lost.q.pid = jobs[i].vm->pid;
-		cpr_because(&lost, "kvmctl's process for it has ended: look which QEMU runs");
-		r = result(&lost, FAILED);
-	}
+	if (!r)
+		r = failed(jobs[i].vm, "kvmctl's process for it has ended: look which QEMU runs");
 	tell(u, r);
 	jobs[i] = jobs[--*running];
 }
@@ -296,7 +305,7 @@ static void upgrade_all(struct upgrades *u, const struct vm *vms, const sigset_t
 		if (!more && !running)
 			break;
 		if (more && running < u->jobs) {
-			job_start(u, &jobs[running++], &vms[u->tried++]);
+			running += job_start(u, &jobs[running], &vms[u->tried++]);
 			progress(u, running);
 		} else {
 			job_end(u, jobs, &running);
@@ -446,8 +455,10 @@ int vmm_main(int argc, char **argv)
 	struct vm *vms;
 	sigset_t held;
 	size_t i, n;
+	long cpus;
 
-	u.jobs = sysconf(_SC_NPROCESSORS_ONLN) < 4 ? sysconf(_SC_NPROCESSORS_ONLN) : 4;
+	cpus = sysconf(_SC_NPROCESSORS_ONLN);
+	u.jobs = cpus < 1 ? 1 : cpus > 4 ? 4 : cpus;
 	argp_parse(&argp, argc, argv, 0, NULL, &u);
 	u.json = json_array();
 	n = host_vms(&vms);
