@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/kvm_core.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -174,15 +175,22 @@ void mini_complete(struct mini *m, int n)
 	m->run[n]->immediate_exit = 0;
 }
 
+static void on_alarm(int sig)
+{
+	(void)sig;
+}
+
 /*
- * Who sets a timer has a handler for it. A guest that has halted without an exit goes on
+ * A guest that has halted without an exit goes on
  * behind its HLT when an interrupt of the host comes.
  */
 void mini_run(struct mini *m, int n, __u32 reason, const char *what)
 {
 	struct itimerval on = { { 0, 50000 }, { 0, 50000 } }, off = { 0 };
+	struct sigaction sa = { .sa_handler = on_alarm };
 	int i, r = -1;
 
+	sigaction(SIGALRM, &sa, NULL);
 	setitimer(ITIMER_REAL, &on, NULL);
 	for (i = 0; m->ok && r && i < 1000; i++) {
 		r = ioctl(m->vcpu[n], KVM_RUN, 0);

@@ -2,7 +2,6 @@
 /* vmm-kept: what KVM keeps of a VM and does not tell is there after a move. */
 #include <errno.h>
 #include <linux/kvm_core.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +12,7 @@
 #include <kselftest.h>
 #include "kept.h"
 #include "mini.h"
+#include "vmm.h"
 
 static const char usage[] =
 "usage: vmm-kept INSTANCE OTHER\n"
@@ -595,11 +595,6 @@ static void test_slow_tsc(void)
 	kept_end(&m, what);
 }
 
-static void on_alarm(int sig)
-{
-	(void)sig;
-}
-
 static void (* const tests[])(void) = {
 	test_msrs, test_clock_stopped, test_step, test_kicked, test_hv_reset,
 	test_hv_crash, test_exits, test_x2apic, test_quirks, test_initially_set,
@@ -609,20 +604,9 @@ static void (* const tests[])(void) = {
 
 int main(int argc, char **argv)
 {
-	struct sigaction sa = { .sa_handler = on_alarm };
 	unsigned int i;
 
-	if (argc == 2 && !strcmp(argv[1], "--help")) {
-		fputs(usage, stdout);
-		return 0;
-	}
-	if (argc != 3) {
-		fputs(usage, stderr);
-		return 2;
-	}
-	mini_names[0] = argv[1];
-	mini_names[1] = argv[2];
-	sigaction(SIGALRM, &sa, NULL);
+	args_two(argc, argv, usage, mini_names);
 	ksft_print_header();
 	ksft_set_plan(ARRAY_SIZE(tests));
 	for (i = 0; i < ARRAY_SIZE(tests); i++)

@@ -443,8 +443,6 @@ static void test_precedence(void)
 	pthread_t threads[2];
 	struct mini m;
 
-	mini_names[0] = from;
-	mini_names[1] = to;
 	mini_begin(&m);
 	mini_boot(&m, code, sizeof(code));
 	mini_run(&m, 0, KVM_EXIT_IO, "first run");
@@ -480,16 +478,9 @@ static void test_precedence(void)
 
 int main(int argc, char **argv)
 {
-	if (argc == 2 && !strcmp(argv[1], "--help")) {
-		fputs(usage, stdout);
-		return 0;
-	}
-	if (argc != 3) {
-		fputs(usage, stderr);
-		return 2;
-	}
-	from = argv[1];
-	to = argv[2];
+	args_two(argc, argv, usage, mini_names);
+	from = mini_names[0];
+	to = mini_names[1];
 	ksft_print_header();
 	ksft_set_plan(6);
 	test_sysfs();

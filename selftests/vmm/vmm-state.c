@@ -587,16 +587,7 @@ int main(int argc, char **argv)
 {
 	struct kvm_vcpu_events none = { 0 }, ev;
 
-	if (argc == 2 && !strcmp(argv[1], "--help")) {
-		fputs(usage, stdout);
-		return 0;
-	}
-	if (argc != 3) {
-		fputs(usage, stderr);
-		return 2;
-	}
-	names[0] = argv[1];
-	names[1] = argv[2];
+	args_two(argc, argv, usage, names);
 	snprintf(path, sizeof(path), "/dev/%s", names[0]);
 	ksft_print_header();
 	ksft_set_plan(19);

@@ -332,4 +332,7 @@ unsigned int left_vms(void);
 
 __u64 now_ns(void);
 
+/* args.c: --help, or INSTANCE OTHER; ends the program if it is anything else. */
+void args_two(int argc, char **argv, const char *usage, const char *names[2]);
+
 #endif
