@@ -158,7 +158,7 @@ void mini_end(struct mini *m)
 
 void mini_move(struct mini *m, int to)
 {
-	struct kvm_core_move mv = { .deadline_us = 5000000 };
+	struct kvm_core_move mv = { .deadline_us = 5000000, .timeout_ms = 60000 };
 
 	snprintf(mv.instance, sizeof(mv.instance), "%s", mini_names[to]);
 	if (m->ok && ioctl(m->fd, KVM_CORE_VM_MOVE, &mv)) {

@@ -61,7 +61,7 @@ static void raw_close(struct raw *v)
 
 static bool raw_move(struct raw *v)
 {
-	struct kvm_core_move mv = { .deadline_us = 5000000 };
+	struct kvm_core_move mv = { .deadline_us = 5000000, .timeout_ms = 60000 };
 
 	snprintf(mv.instance, sizeof(mv.instance), "%s", to);
 	if (!ioctl(v->vm, KVM_CORE_VM_MOVE, &mv))

@@ -82,7 +82,7 @@ int main(int argc, char **argv)
 	adder.group = d.group;
 	pthread_create(&thread, NULL, add_and_delete, NULL);
 	for (i = 0; i < MOVES; i++) {
-		struct kvm_core_move mv = { .deadline_us = 5000000 };
+		struct kvm_core_move mv = { .deadline_us = 5000000, .timeout_ms = 60000 };
 
 		snprintf(mv.instance, sizeof(mv.instance), "%s", argv[1 + !(i % 2)]);
 		if (ioctl(vm, KVM_CORE_VM_MOVE, &mv))

@@ -140,8 +140,9 @@ static enum watch_result move_to(const struct options *o, struct watch *w,
 	w->why[0] = '\0';
 	if (o->held ? move_held(o, w, vm, &mv, from) :
 		      ioctl(vm->fd, KVM_CORE_VM_MOVE, &mv)) {
-		snprintf(w->why, sizeof(w->why), "move to %s: stage %u: %.128s (%s)",
-			 to, mv.stage, mv.reason, strerror(errno));
+		snprintf(w->why, sizeof(w->why),
+			 "move to %s: stage %u: %.128s (%s, %u attempts)",
+			 to, mv.stage, mv.reason, strerror(errno), mv.attempts);
 		return WATCH_FAIL;
 	}
 	if (w->why[0])
@@ -167,7 +168,10 @@ static enum watch_result move_in_vain(const struct options *o, struct watch *w,
 				      struct vm *vm, const char *to,
 				      unsigned int stage)
 {
-	struct kvm_core_move mv = { .deadline_us = o->deadline };
+	struct kvm_core_move mv = {
+		.deadline_us = o->deadline,
+		.timeout_ms = 60000,
+	};
 	int ret, error;
 
 	snprintf(mv.instance, sizeof(mv.instance), "%s", to);
@@ -181,8 +185,8 @@ static enum watch_result move_in_vain(const struct options *o, struct watch *w,
 	if (error != EXDEV || mv.stage != stage || mv.error != EXDEV ||
 	    strcmp(mv.reason, "asked for in debugfs")) {
 		snprintf(w->why, sizeof(w->why),
-			 "failed as %d in stage %u, not as %d in %u: %.128s",
-			 error, mv.stage, EXDEV, stage, mv.reason);
+			 "failed as %d in stage %u, not as %d in %u: %.128s (%u attempts)",
+			 error, mv.stage, EXDEV, stage, mv.reason, mv.attempts);
 		return WATCH_FAIL;
 	}
 	return WATCH_OK;

@@ -70,7 +70,7 @@ static void do_ioctl(struct trial *t, int cpu, unsigned long cmd, void *arg,
 
 static void move_to(struct trial *t, const char *to)
 {
-	struct kvm_core_move mv = { .deadline_us = 5000000 };
+	struct kvm_core_move mv = { .deadline_us = 5000000, .timeout_ms = 60000 };
 
 	snprintf(mv.instance, sizeof(mv.instance), "%s", to);
 	if (t->ok && ioctl(t->vm->fd, KVM_CORE_VM_MOVE, &mv)) {
