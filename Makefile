@@ -15,7 +15,7 @@ KDIR ?= /usr/src/linux-headers-$(KVER)
 KVM_VERSION_1 ?= oldest
 KVM_VERSION_2 ?= newest
 
-.PHONY: all help modules once kvm-core dirty-ring vfio-keepalive poster iommu-digest mdev-null instances instance \
+.PHONY: all help modules once kvm-core dirty-ring vfio-keepalive poster iommu-digest mdev-null text-twice instances instance \
 	tools kselftest check check-debug mutation demo bench lint members clean install prepare
 
 all: modules tools
@@ -69,15 +69,15 @@ poster: kvm-core
 		KBUILD_EXTRA_SYMBOLS=$(O)/once/Module.symvers modules
 	@scripts/install-module $(O)/poster/poster.ko $(O)/poster.ko
 
-# One reads the tables of an IOMMU, one is an mdev.
-iommu-digest mdev-null: prepare
+# One reads the tables of an IOMMU, one is an mdev, one is for a host with CPUs in parallel.
+iommu-digest mdev-null text-twice: prepare
 	@mkdir -p $(O)/$@
 	@rsync -rc selftests/$@/ $(O)/$@/
 	@$(MAKE) -s -C $(KDIR) M=$(O)/$@ W=1 modules
 	@scripts/install-module $(O)/$@/$@.ko $(O)/$@.ko
 
 # amd-99 is refused by kvm-core: for the test of that.
-test-modules: kvm-core dirty-ring poster iommu-digest mdev-null
+test-modules: kvm-core dirty-ring poster iommu-digest mdev-null text-twice
 	@kvm-n/build -o $(O) -k $(KDIR) -v $(KVM_VERSION_2) -a 99 amd-99
 	@kvm-n/build -o $(O) -k $(KDIR) -v $(KVM_VERSION_2) amd-3 intel-3
 
