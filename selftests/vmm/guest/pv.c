@@ -86,16 +86,20 @@ static void on_pv_ipi(struct trap_frame *f)
 {
 	struct guest_cpu *c = this_cpu();
 	__u8 skipped;
+	__u32 r[4];
 
 	(void)f;
 	STORE(c->count[0], c->count[0] + 1);
 	/* One instruction: KVM must not come in between. */
 	asm volatile("btrq $0, %0; setc %1"
 		     : "+m"(eoi_flag[c->index]), "=q"(skipped) : : "cc", "memory");
-	if (skipped)
-		c->count[3]++;
-	else
+	if (!skipped) {
 		apic_eoi();
+		return;
+	}
+	c->count[3]++;
+	/* An exit, as APIC_EOI is: until then QEMU may deliver the interrupt again. */
+	cpuid(0, 0, r);
 }
 
 /*
