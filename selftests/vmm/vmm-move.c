@@ -143,6 +143,7 @@ static enum watch_result move_to(const struct options *o, struct watch *w,
 		snprintf(w->why, sizeof(w->why),
 			 "move to %s: stage %u: %.128s (%s, %u attempts)",
 			 to, mv.stage, mv.reason, strerror(errno), mv.attempts);
+		watch_explain(w);
 		return WATCH_FAIL;
 	}
 	if (w->why[0])
@@ -187,6 +188,7 @@ static enum watch_result move_in_vain(const struct options *o, struct watch *w,
 		snprintf(w->why, sizeof(w->why),
 			 "failed as %d in stage %u, not as %d in %u: %.128s (%u attempts)",
 			 error, mv.stage, EXDEV, stage, mv.reason, mv.attempts);
+		watch_explain(w);
 		return WATCH_FAIL;
 	}
 	return WATCH_OK;

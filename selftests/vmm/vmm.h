@@ -303,6 +303,8 @@ void watch_close(struct watch *w);
 void watch_pump(struct watch *w, int ms);
 /* Until every vCPU made so many more steps, failed or stalled. */
 enum watch_result watch_steps(struct watch *w, __u64 steps);
+/* Adds to a reason that is not the guest's what the guest has to say, or where it is. */
+void watch_explain(struct watch *w);
 /* Stops the guest in an orderly way and compares the host's counts with its. */
 enum watch_result watch_finish(struct watch *w);
 

@@ -170,6 +170,26 @@ static enum watch_result until(struct watch *w, const char *what,
 	}
 }
 
+void watch_explain(struct watch *w)
+{
+	char why[sizeof(w->why)];
+	size_t n;
+	unsigned int i;
+
+	memcpy(why, w->why, sizeof(why));
+	if (check(w) != WATCH_OK) {
+		n = strlen(w->why);
+		snprintf(w->why + n, sizeof(w->why) - n, "; then %s", why);
+		return;
+	}
+	for (i = 0; i < w->shape.cpus; i++) {
+		n = strlen(w->why);
+		snprintf(w->why + n, sizeof(w->why) - n, "; vCPU %u at step %llu, count %llu",
+			 i, VMM_LOAD(vm_cpu_page(w->mem, i)->progress),
+			 VMM_LOAD(vm_cpu_page(w->mem, i)->count[0]));
+	}
+}
+
 static bool reached(struct watch *w, unsigned int i, __u64 arg)
 {
 	return VMM_LOAD(vm_cpu_page(w->mem, i)->progress) >= arg;
