@@ -16,7 +16,7 @@ KVM_VERSION_1 ?= oldest
 KVM_VERSION_2 ?= newest
 
 .PHONY: all help modules once kvm-core dirty-ring vfio-keepalive poster iommu-digest mdev-null text-twice instances instance \
-	tools kselftest check check-debug mutation demo bench lint members clean install prepare
+	tools kselftest check check-parallel check-debug mutation demo bench lint members clean install prepare
 
 all: modules tools
 
@@ -28,6 +28,7 @@ help:
 #: make instance VENDOR=intel|amd N=1..99 [KVM_VERSION=6.1.176-1 | KVM_SRC=TREE]
 #:                 build one instance
 #: make check [T=NAME]   build and run all tests, or one
+#: make check-parallel   races, on a host whose CPUs are emulated at once; its emulator may fail
 #: make check-debug   handoffs, sessions and hostile VMMs on kernels that find mistakes (KASAN,
 #:                 lockdep, kmemleak) and data races (KCSAN), which it builds first
 #: make mutation   take ownerships away from kvm-core, and see that tests fail
@@ -98,6 +99,9 @@ kselftest:
 
 check: modules tools test-modules kselftest
 	@selftests/run-tests $(T)
+
+check-parallel: modules tools test-modules
+	@selftests/run-tests pass-parallel stress-parallel move-parallel hostile-parallel dirty-ring-parallel
 
 check-debug:
 	@selftests/run-tests debug-move debug-vfio-keepalive debug-hostile debug-race
