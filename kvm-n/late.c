@@ -6,7 +6,13 @@
  * handoff, or a VMM at its end, which then never closes the userfaultfd that both wait
  * for. So the fetching is cut short: get_user_pages_remote() ends when its task has a
  * SIGKILL pending, and the worker lets itself be sent one as long as it fetches.
+ *
+ * Nor does anybody else wait with it. A workqueue of the kernel's own runs so many works of
+ * a CPU at a time and no more, which a few VMs whose pages do not come would take; so the
+ * instance has one, and where LATE_MAX pages are being fetched the next vCPU fetches its
+ * page itself, as KVM has it do whenever it cannot be done for it.
  */
+#include <linux/atomic.h>
 #include <linux/kvm_host.h>
 #include <linux/list.h>
 #include <linux/mm.h>
@@ -27,6 +33,52 @@ struct late {
 static DEFINE_SPINLOCK(late_lock);
 static LIST_HEAD(late_fetching);
 static LIST_HEAD(late_cutting);
+
+/* Pages that are being fetched, or will be. vCPUs that ask at once may exceed it. */
+#define LATE_MAX	256
+static atomic_t late_pages = ATOMIC_INIT(0);
+static struct workqueue_struct *late_wq;
+
+/**
+ * kvm_relay_late_init - before the instance has VMs
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int __init kvm_relay_late_init(void)
+{
+	late_wq = alloc_workqueue("kvm-late", WQ_UNBOUND, 2 * LATE_MAX);
+	return late_wq ? 0 : -ENOMEM;
+}
+
+/**
+ * kvm_relay_late_exit - when it has none any more
+ */
+void kvm_relay_late_exit(void)
+{
+	destroy_workqueue(late_wq);
+}
+
+/**
+ * kvm_relay_late_room - may a worker fetch one more page?
+ *
+ * Context: any. Return: false if the vCPU is to do it.
+ */
+bool kvm_relay_late_room(void)
+{
+	return atomic_read(&late_pages) < LATE_MAX;
+}
+
+/**
+ * kvm_relay_late_queue - have a worker fetch a page
+ * @work: the vCPU's work, which calls kvm_relay_late_fetch()
+ *
+ * Context: any.
+ */
+void kvm_relay_late_queue(struct work_struct *work)
+{
+	atomic_inc(&late_pages);
+	queue_work(late_wq, work);
+}
 
 static bool is_cut(const struct work_struct *work)
 {
@@ -75,6 +127,7 @@ void kvm_relay_late_fetch(struct mm_struct *mm, unsigned long addr)
 	}
 	/* With one that came when the page was there. */
 	disallow_signal(SIGKILL);
+	atomic_dec(&late_pages);
 }
 
 /**
@@ -96,6 +149,8 @@ bool kvm_relay_late_cut(struct work_struct *work)
 			send_sig(SIGKILL, l->task, 1);
 	spin_unlock(&late_lock);
 	pending = cancel_work_sync(work);
+	if (pending)
+		atomic_dec(&late_pages);
 	end(&own);
 	return pending;
 }

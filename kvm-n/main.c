@@ -38,16 +38,22 @@ static int __init kvm_relay_init(void)
 	if (r)
 		return r;
 
-	r = kvm_relay_x86_init();
+	r = kvm_relay_late_init();
 	if (r)
 		goto err_register;
+
+	r = kvm_relay_x86_init();
+	if (r)
+		goto err_late;
 
 	r = kvm_relay_vendor_init();
 	if (r)
-		goto err_register;
+		goto err_late;
 
 	return 0;
 
+err_late:
+	kvm_relay_late_exit();
 err_register:
 	kvm_core_unregister(&kvm_relay_instance);
 	return r;
@@ -57,6 +63,7 @@ static void __exit kvm_relay_exit(void)
 {
 	kvm_relay_vendor_exit();
 	kvm_relay_x86_exit();
+	kvm_relay_late_exit();
 	kvm_core_unregister(&kvm_relay_instance);
 }
 

@@ -53,6 +53,10 @@ void kvm_relay_vm_adopt(void *vm, const struct kvm_core_vm_extra *extra);
 /* handoff.c: struct kvm_core_instance has it. */
 extern const struct kvm_core_ops kvm_relay_ops;
 
+/* late.c */
+int kvm_relay_late_init(void);
+void kvm_relay_late_exit(void);
+
 /* trace.c: struct kvm_core_instance has it. */
 int kvm_relay_trace(unsigned int event, bool on);
 

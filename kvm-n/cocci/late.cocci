@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Who destroys a vCPU does not wait for pages of its VMM's.
+// Who destroys a vCPU does not wait for pages of its VMM's, nor do the kernel's own works.
 @@
 expression mm, addr;
 identifier locked;
@@ -26,4 +26,19 @@ expression work;
 - cancel_work_sync(work)
 + kvm_relay_late_cut(work)
  ...>
+ }
+
+@@
+expression vcpu, max, work;
+@@
+ kvm_setup_async_pf(...)
+ {
+ ...
+- if (vcpu->async_pf.queued >= max)
++ if (vcpu->async_pf.queued >= max || !kvm_relay_late_room())
+ 	return false;
+ ...
+- schedule_work(work);
++ kvm_relay_late_queue(work);
+ ...
  }

@@ -51,6 +51,8 @@ unsigned long kvm_relay_clear_user(void __user *to, unsigned long n);
 /* Row late; late.c. */
 struct mm_struct;
 struct work_struct;
+bool kvm_relay_late_room(void);
+void kvm_relay_late_queue(struct work_struct *work);
 void kvm_relay_late_fetch(struct mm_struct *mm, unsigned long addr);
 bool kvm_relay_late_cut(struct work_struct *work);
 

@@ -22,7 +22,8 @@ static const char usage[] =
 "usage: vmm-late INSTANCE OTHER\n"
 "\n"
 "A guest on INSTANCE waits for a page that its VMM holds back. Meanwhile the VM is moved\n"
-"to OTHER, is closed, and its VMM ends. TAP output.\n";
+"to OTHER, is closed, and its VMM ends; and another guest wants its page when others wait\n"
+"for all they can. TAP output.\n";
 
 #define PAGE		4096ul
 #define LATE		0x8000
@@ -240,6 +241,218 @@ static void test_exit(void)
 	ksft_test_result(ok && !status, "a VMM ends while its guest waits for a page\n");
 }
 
+/*
+ * Guests that go on to the next page when they are told that the last one is not there
+ * (async page faults, as an exception), until KVM_RUN itself waits for one: more pages than
+ * the kernel's own workqueues would fetch at a time, 256 for each CPU.
+ */
+#define GREEDY_VMS	5
+#define GREEDY_CPUS	2
+#define GREEDY_PAGES	0x40000		/* of vCPU 0; behind them those of vCPU 1 */
+#define GREEDY_ROOM	0x50000		/* for each, more than KVM's 64 */
+#define GREEDY_PD	0x2000
+#define GREEDY_IDT	0x3000
+#define GREEDY_APF	0x4000		/* and 0x5000 */
+#define GREEDY_GDT	0x6000
+#define GREEDY_PF	(MINI_CODE + 4)
+#define MSR_ASYNC_PF_EN	0x4b564d02
+/* Enabled, also in the kernel, as #PF and ready by an interrupt that is never taken */
+#define ASYNC_PF_BITS	0xb
+
+/* mov al, [esi]; jmp to itself; #PF: add esi, 4096; mov esp, ebx; sti; nop; jmp to the first */
+static const __u8 greedy_code[] = {
+	0x8a, 0x06, 0xeb, 0xfe,
+	0x81, 0xc6, 0x00, 0x10, 0x00, 0x00, 0x89, 0xdc, 0xfb, 0x90, 0xeb, 0xf0,
+};
+
+struct greedy {
+	struct mini	m;
+	int		uffd;
+	unsigned int	asked;
+	struct greedy_cpu {
+		struct greedy	*g;
+		int		n;
+		pthread_t	thread;
+		pid_t		tid;
+		bool		waits;	/* in KVM_RUN */
+		bool		stop;
+		int		error;
+	} cpu[GREEDY_CPUS];
+};
+
+static void *greedy_run(void *arg)
+{
+	struct greedy_cpu *c = arg;
+
+	VMM_STORE(c->tid, gettid());
+	while (!VMM_LOAD(c->stop))
+		if (ioctl(c->g->m.vcpu[c->n], KVM_RUN, 0) == 0 || errno != EINTR) {
+			c->error = errno ? errno : EPROTO;
+			break;
+		}
+	return NULL;
+}
+
+/* 32 bits, paged one to one, with an exception handler. */
+static void greedy_cpu(struct greedy *g, int n)
+{
+	struct {
+		struct kvm_msrs head;
+		struct kvm_msr_entry e;
+	} apf = {
+		.head.nmsrs = 1,
+		.e = { .index = MSR_ASYNC_PF_EN,
+		       .data = (GREEDY_APF + n * PAGE) | ASYNC_PF_BITS },
+	};
+	struct kvm_regs regs = {
+		.rip = MINI_CODE, .rflags = 0x202,
+		.rsi = GREEDY_PAGES + n * GREEDY_ROOM,
+		.rbx = 0xf00 - n * 0x100, .rsp = 0xf00 - n * 0x100,
+	};
+	struct kvm_segment flat = {
+		.limit = 0xffffffff, .selector = 0x10, .type = 3, .present = 1, .s = 1,
+		.db = 1, .g = 1,
+	};
+	struct mini *m = &g->m;
+	struct kvm_sregs s;
+
+	mini_ioctl(m, m->vcpu[n], KVM_GET_SREGS, &s, "KVM_GET_SREGS");
+	s.ds = flat;
+	s.es = flat;
+	s.fs = flat;
+	s.gs = flat;
+	s.ss = flat;
+	s.cs = flat;
+	s.cs.selector = 8;
+	s.cs.type = 11;
+	s.gdt.base = GREEDY_GDT;
+	s.gdt.limit = 23;
+	s.idt.base = GREEDY_IDT;
+	s.idt.limit = 32 * 8 - 1;
+	s.cr0 |= 0x80000001;
+	s.cr3 = GREEDY_PD;
+	s.cr4 |= 0x10;
+	mini_ioctl(m, m->vcpu[n], KVM_SET_SREGS, &s, "KVM_SET_SREGS");
+	mini_ioctl(m, m->vcpu[n], KVM_SET_REGS, &regs, "KVM_SET_REGS");
+	if (m->ok && ioctl(m->vcpu[n], KVM_SET_MSRS, &apf) != 1)
+		mini_fail(m, "async page faults");
+}
+
+static void greedy_begin(struct greedy *g)
+{
+	struct uffdio_api api = { .api = UFFD_API, .features = UFFD_FEATURE_THREAD_ID };
+	struct uffdio_register reg = {
+		.mode = UFFDIO_REGISTER_MODE_MISSING,
+		.range.len = GREEDY_CPUS * GREEDY_ROOM,
+	};
+	struct mini *m = &g->m;
+	int n;
+
+	g->uffd = syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
+	mini_begin(m);
+	mini_ioctl(m, m->fd, KVM_CREATE_IRQCHIP, NULL, "KVM_CREATE_IRQCHIP");
+	mini_boot(m, greedy_code, sizeof(greedy_code));
+	mini_vcpu(m, 1);
+	*(__u64 *)(m->mem + GREEDY_GDT + 8) = 0x00cf9b000000ffff;
+	*(__u64 *)(m->mem + GREEDY_GDT + 16) = 0x00cf93000000ffff;
+	/* A page of 4 MiB; an interrupt gate. */
+	*(__u32 *)(m->mem + GREEDY_PD) = 0xe3;
+	*(__u64 *)(m->mem + GREEDY_IDT + 14 * 8) = 0x00008e0000080000 | GREEDY_PF;
+	reg.range.start = (unsigned long)m->mem + GREEDY_PAGES;
+	if (g->uffd < 0 || ioctl(g->uffd, UFFDIO_API, &api) ||
+	    ioctl(g->uffd, UFFDIO_REGISTER, &reg))
+		ksft_exit_fail_msg("userfaultfd: %s\n", strerror(errno));
+	for (n = 0; n < GREEDY_CPUS; n++) {
+		greedy_cpu(g, n);
+		g->cpu[n].g = g;
+		g->cpu[n].n = n;
+	}
+	if (!m->ok)
+		ksft_exit_fail_msg("%s\n", m->why);
+	for (n = 0; n < GREEDY_CPUS; n++)
+		if (pthread_create(&g->cpu[n].thread, NULL, greedy_run, &g->cpu[n]))
+			ksft_exit_fail_msg("no thread\n");
+}
+
+/* What came to be asked for; true if each vCPU waits for a page itself by now. */
+static bool greedy_full(struct greedy *g)
+{
+	struct uffd_msg msg;
+	bool full = true;
+	int n;
+
+	while (read(g->uffd, &msg, sizeof(msg)) == sizeof(msg)) {
+		g->asked++;
+		for (n = 0; n < GREEDY_CPUS; n++)
+			if ((pid_t)msg.arg.pagefault.feat.ptid == VMM_LOAD(g->cpu[n].tid))
+				g->cpu[n].waits = true;
+	}
+	for (n = 0; n < GREEDY_CPUS; n++)
+		full &= g->cpu[n].waits;
+	return full;
+}
+
+static void greedy_end(struct greedy *g)
+{
+	int n;
+
+	for (n = 0; n < GREEDY_CPUS; n++) {
+		struct greedy_cpu *c = &g->cpu[n];
+
+		VMM_STORE(c->stop, true);
+		g->m.run[n]->immediate_exit = 1;
+		pthread_kill(c->thread, SIGUSR1);
+		pthread_join(c->thread, NULL);
+		if (c->error)
+			ksft_print_msg("a guest that waits: %s\n", strerror(c->error));
+	}
+	mini_end(&g->m);
+}
+
+static void test_greedy(void)
+{
+	static struct greedy g[GREEDY_VMS];
+	unsigned int i, full = 0, asked = 0, before = 0;
+	struct late l;
+	int ms, still;
+	bool ok;
+
+	begin(&l);
+	for (i = 0; i < GREEDY_VMS; i++)
+		greedy_begin(&g[i]);
+	/* Workers come behind the vCPUs. */
+	for (ms = 0, still = 0; ms < 3 * PATIENCE_MS && still < 1000; ms += 10) {
+		usleep(10000);
+		for (i = 0, full = 0, asked = 0; i < GREEDY_VMS; i++) {
+			full += greedy_full(&g[i]);
+			asked += g[i].asked;
+		}
+		still = full < GREEDY_VMS || asked > before ? 0 : still + 10;
+		before = asked;
+	}
+	ksft_print_msg("%u of %d VMs wait for all they can, for %u pages\n", full, GREEDY_VMS,
+		       asked);
+	if (pthread_create(&l.runner, NULL, run, &l))
+		ksft_exit_fail_msg("no thread\n");
+	ok = awaited(l.uffd);
+	if (!ok)
+		ksft_print_msg("nobody asks for its page\n");
+	ok &= full == GREEDY_VMS;
+	/* Ends all waiting. */
+	for (i = 0; i < GREEDY_VMS; i++)
+		close(g[i].uffd);
+	ok &= bring(l.uffd, l.m.mem);
+	pthread_join(l.runner, NULL);
+	ok &= !l.error && l.got == CONTENT;
+	for (i = 0; i < GREEDY_VMS; i++) {
+		greedy_end(&g[i]);
+		ok &= !g[i].cpu[0].error && !g[i].cpu[1].error;
+	}
+	mini_end(&l.m);
+	close(l.uffd);
+	ksft_test_result(ok, "a guest gets its page while others wait for all they can\n");
+}
+
 int main(int argc, char **argv)
 {
 	struct sigaction sa = { .sa_handler = on_signal };
@@ -247,9 +460,10 @@ int main(int argc, char **argv)
 	args_two(argc, argv, usage, mini_names);
 	sigaction(SIGUSR1, &sa, NULL);
 	ksft_print_header();
-	ksft_set_plan(3);
+	ksft_set_plan(4);
 	test_move();
 	test_close();
 	test_exit();
+	test_greedy();
 	ksft_finished();
 }
