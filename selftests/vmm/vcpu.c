@@ -233,8 +233,10 @@ static bool may_run(struct vcpu *v)
 		settle_timer(v);
 	pthread_mutex_lock(&vm->lock);
 	while ((v->pause || v->ended) && !v->quit) {
+		/* Once: it wakes others that wait here, too. */
+		if (!v->paused)
+			pthread_cond_broadcast(&vm->changed);
 		v->paused = true;
-		pthread_cond_broadcast(&vm->changed);
 		pthread_cond_wait(&vm->changed, &vm->lock);
 	}
 	v->paused = false;
