@@ -82,6 +82,17 @@ long host_irqs(const char *name)
 	return n;
 }
 
+/* What the IOMMU's tables have for the device; "" without selftests/iommu-digest. */
+void host_digest(char *line, size_t size)
+{
+	FILE *f = fopen("/sys/kernel/debug/iommu_digest", "r");
+
+	if (!f || !fgets(line, size, f))
+		*line = 0;
+	if (f)
+		fclose(f);
+}
+
 /* How often @text is in the kernel's log. */
 int host_log_has(const char *text)
 {

@@ -91,6 +91,7 @@ __u16 host_config16(const char *bdf, unsigned int at);
 long host_locked_kib(void);
 long host_hits(const char *prefix);
 long host_irqs(const char *name);
+void host_digest(char *line, size_t size);
 int host_log_has(const char *text);
 
 #endif

@@ -260,6 +260,8 @@ static bool run_until_kicked(struct vcpu *v)
 	while (!ioctl(v->fd, KVM_RUN, 0)) {
 		if (!vcpu_handle_exit(v))
 			return false;
+		if (v->vm->on_handled)
+			v->vm->on_handled(v);
 		if (v->run->exit_reason == KVM_EXIT_DIRTY_RING_FULL &&
 		    (VMM_LOAD(v->pause) || VMM_LOAD(v->quit)))
 			return true;

@@ -223,17 +223,6 @@ static bool end(struct replacement *r, struct worker *w)
 	return told && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
 }
 
-/* What the IOMMU's tables have for the device; "" without selftests/iommu-digest. */
-static void digest(char *line, size_t size)
-{
-	FILE *f = fopen("/sys/kernel/debug/iommu_digest", "r");
-
-	if (!f || !fgets(line, size, f))
-		*line = 0;
-	if (f)
-		fclose(f);
-}
-
 static bool change(struct replacement *r, struct watch *w, unsigned int changes)
 {
 	struct worker worker = start(r);
@@ -251,7 +240,7 @@ static bool change(struct replacement *r, struct watch *w, unsigned int changes)
 	unmaps = host_hits("iommu_unmap");
 	irte = host_hits("irte");
 	resets = host_hits("reset");
-	digest(tables, sizeof(tables));
+	host_digest(tables, sizeof(tables));
 	for (i = 0; ok && i < changes; i++) {
 		ok = watch_steps(w, STEPS) == WATCH_OK && end(r, &worker);
 		if (!ok)
@@ -259,7 +248,7 @@ static bool change(struct replacement *r, struct watch *w, unsigned int changes)
 		/* Nobody reads it now but the device, which goes on. */
 		under_way += VMM_LOAD(c->count[1]) > VMM_LOAD(c->count[0]);
 		usleep(random() % 50000);
-		digest(now, sizeof(now));
+		host_digest(now, sizeof(now));
 		same += !strcmp(tables, now);
 		worker = start(r);
 		ok = runs(r, &unused);
@@ -272,7 +261,7 @@ static bool change(struct replacement *r, struct watch *w, unsigned int changes)
 		       VMM_LOAD(c->count[1]), under_way);
 	check(under_way > 0, "the device worked without a VMM");
 	if (*tables) {
-		digest(now, sizeof(now));
+		host_digest(now, sizeof(now));
 		same += !strcmp(tables, now);
 		is(same, i + 1, "times the IOMMU's tables were the same");
 		ksft_print_msg("%s", tables);

@@ -92,6 +92,8 @@ struct vm {
 	bool		(*on_ring_full)(struct vcpu *v);
 	/* Before an exit is handled: false ends the vCPU. */
 	bool		(*on_exit)(struct vcpu *v);
+	/* After one was handled, before KVM_RUN. */
+	void		(*on_handled)(struct vcpu *v);
 	/* KVM_RUN has said EIO: the VM is another process's. Without it, the vCPU died. */
 	void		(*on_gone)(struct vcpu *v);
 	void		*priv;

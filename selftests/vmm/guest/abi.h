@@ -23,6 +23,9 @@
 /* Of the nvme guest: its queues and blocks, and the registers of its controller */
 #define GUEST_NVME		0x00c00000
 #define GUEST_NVME_BAR		0xe0000000
+/* Of the edu guest: what its device copies, and the device's registers */
+#define GUEST_EDU		0x00c00000
+#define GUEST_EDU_BAR		0xe0000000
 
 /* Ports of the VMM's devices. PORT_NOP fits an 8 bit immediate. */
 #define PORT_NOP		0xe0

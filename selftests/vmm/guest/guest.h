@@ -238,6 +238,9 @@ void guest_pv_eoi(struct guest_cpu *c);
 void guest_async_pf(struct guest_cpu *c);
 void guest_posted(struct guest_cpu *c);
 void guest_nvme(struct guest_cpu *c);
+void guest_edu(struct guest_cpu *c);
+void guest_work_nvme(struct guest_cpu *c);
+void guest_work_edu(struct guest_cpu *c);
 void guest_dirty(struct guest_cpu *c);
 void guest_bench(struct guest_cpu *c);
 #endif

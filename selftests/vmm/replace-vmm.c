@@ -1,0 +1,273 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* vmm-replace: a VMM, which makes the VM or takes it, runs it, and leaves or is killed. */
+#include <err.h>
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#include "replace.h"
+
+#define LIMIT_MS	120000
+#define TIMEOUT_MS	60000
+
+static __u32 gone;
+
+void replace_die(const struct replace_vmm *v, enum die where)
+{
+	if (v->r->die != where || (where >= DIE_EXIT && VMM_LOAD(v->exits_left) > 0))
+		return;
+	switch (v->r->how) {
+	case HOW_KILL:
+		kill(getpid(), SIGKILL);
+		break;
+	case HOW_SEGV:
+		raise(SIGSEGV);
+		break;
+	}
+}
+
+static bool on_exit_of(struct vcpu *c)
+{
+	struct replace_vmm *v = c->vm->priv;
+
+	/* Of all vCPUs. */
+	if (v->r->die >= DIE_EXIT)
+		__atomic_fetch_sub(&v->exits_left, 1, __ATOMIC_ACQ_REL);
+	replace_die(v, DIE_EXIT);
+	return true;
+}
+
+static void on_handled(struct vcpu *c)
+{
+	journal_commit(c->vm->priv, c);
+}
+
+/* The last one that sees that the VM is another process's ends this one. */
+static void on_gone(struct vcpu *c)
+{
+	struct replace_vmm *v = c->vm->priv;
+
+	if (__atomic_add_fetch(&gone, 1, __ATOMIC_ACQ_REL) < v->r->shape.cpus)
+		return;
+	journal_unlock(v);
+	_exit(0);
+}
+
+static const char *cpu_name(char name[VFIO_KEEPALIVE_NAME_LEN], unsigned int i)
+{
+	snprintf(name, VFIO_KEEPALIVE_NAME_LEN, "vcpu%u", i);
+	return name;
+}
+
+static void keep(struct replace_vmm *v, int fd, __u32 kind, const char *name)
+{
+	int r = ka_add(v->session, fd, kind, name, 0, NULL, 0);
+
+	if (r < 0)
+		errx(1, "%s is not kept: %s", name, strerror(-r));
+}
+
+static int take(struct replace_vmm *v, const char *name)
+{
+	int fd = ka_get_fd_by_name(v->session, name);
+
+	if (fd < 0)
+		errx(1, "the session has no %s: %s", name, strerror(-fd));
+	return fd;
+}
+
+static void add_device(struct replace_vmm *v)
+{
+	struct kvm_create_device vfio = { .type = KVM_DEV_TYPE_VFIO };
+	struct kvm_userspace_memory_region slot = {
+		.slot = SLOT_BAR, .guest_phys_addr = v->r->kind->bar,
+		.memory_size = v->d.bar_size, .userspace_addr = (unsigned long)v->d.bar,
+	};
+	struct kvm_device_attr attr = {
+		.group = KVM_DEV_VFIO_GROUP, .attr = KVM_DEV_VFIO_GROUP_ADD,
+		.addr = (unsigned long)&v->d.group,
+	};
+
+	if (ioctl(v->vm->fd, KVM_SET_USER_MEMORY_REGION, &slot))
+		err(1, "memslot of BAR 0");
+	if (ioctl(v->vm->fd, KVM_CREATE_DEVICE, &vfio))
+		err(1, "kvm-vfio");
+	if (ioctl(vfio.fd, KVM_SET_DEVICE_ATTR, &attr))
+		err(1, "kvm-vfio: the group");
+	v->vfio = vfio.fd;
+}
+
+static void keep_all(struct replace_vmm *v)
+{
+	char name[VFIO_KEEPALIVE_NAME_LEN];
+	unsigned int i;
+
+	v->session = ka_create(ka_open(), "vmm-replace", LIMIT_MS, &v->common->ticket[0]);
+	if (v->session < 0)
+		errx(1, "session: %s", strerror(-v->session));
+	device_keep(&v->d, v->session, v->r->mem);
+	keep(v, v->journal_fd, VFIO_KEEPALIVE_MEMORY, "devices");
+	keep(v, v->vm->fd, VFIO_KEEPALIVE_VM, "vm");
+	for (i = 0; i < v->r->shape.cpus; i++)
+		keep(v, v->vm->vcpu[i].fd, VFIO_KEEPALIVE_VCPU, cpu_name(name, i));
+}
+
+static void first(struct replace_vmm *v)
+{
+	const struct replace *r = v->r;
+	char name[64];
+	unsigned int i;
+
+	device_open(&v->d, r->bdf, true);
+	device_map_bar(&v->d);
+	v->fds.mem = r->mem;
+	for (i = 0; i < GUEST_MAX_CPUS; i++) {
+		v->fds.irq[i] = -1;
+		v->fds.ack[i] = -1;
+	}
+	v->fds.irq[0] = v->d.msi;
+	v->vm = vm_create(v->path, &r->shape, &v->fds, &v->common->report);
+	if (!v->vm)
+		errx(1, "no VM");
+	add_device(v);
+	device_map_dma(&v->d, v->vm->mem, 0, r->shape.mem, r->shape.mem);
+	r->kind->start(&v->d, v->vm->mem);
+	/* Those of the setup */
+	usleep(100000);
+	device_interrupts(&v->d);
+	snprintf(name, sizeof(name), "%s(%s)", r->kind->irq, r->bdf);
+	v->up.irqs = host_irqs(name);
+	if (vm_boot(v->vm))
+		errx(1, "the guest is not there");
+	journal_make(v);
+	journal_map(v);
+	keep_all(v);
+	journal_lock(v);
+}
+
+/* The VMM before may still have it. */
+static int claim_free(struct replace_vmm *v, struct ticket *t)
+{
+	struct pollfd p = { .events = POLLIN };
+	int dev = ka_open(), s;
+
+	while ((s = ka_claim(dev, t)) == -EBUSY) {
+		p.fd = ka_watch(dev, t);
+		if (p.fd < 0)
+			errx(1, "watch: %s", strerror(-p.fd));
+		if (poll(&p, 1, TIMEOUT_MS) != 1)
+			errx(1, "the VMM before does not leave");
+		close(p.fd);
+	}
+	if (s < 0)
+		errx(1, "claim: %s", strerror(-s));
+	close(dev);
+	v->up.claimed_at = now_ns();
+	return s;
+}
+
+/* Wherever this ends, one of the two that are stored claims. */
+static void claim_session(struct replace_vmm *v)
+{
+	struct replace_common *common = v->common;
+	struct ticket t = common->ticket[common->valid];
+
+	v->session = claim_free(v, &t);
+	replace_die(v, DIE_CLAIMED);
+	common->ticket[!common->valid] = t;
+	VMM_STORE(common->valid, !common->valid);
+	replace_die(v, DIE_STORED);
+	if (ka_confirm(v->session))
+		errx(1, "confirm");
+	replace_die(v, DIE_CONFIRMED);
+}
+
+static void take_all(struct replace_vmm *v)
+{
+	char name[VFIO_KEEPALIVE_NAME_LEN];
+	unsigned int i;
+	int r;
+
+	device_take(&v->d, v->session, &v->fds.mem);
+	v->fds.irq[0] = v->d.msi;
+	v->journal_fd = take(v, "devices");
+	journal_map(v);
+	v->h.vm = take(v, "vm");
+	for (i = 0; i < v->r->shape.cpus; i++)
+		v->h.vcpu[i] = take(v, cpu_name(name, i));
+	device_map_bar(&v->d);
+	v->vm = vm_make_room(v->path, &v->r->shape, &v->fds, &v->common->report, &v->h);
+	if (!v->vm)
+		errx(1, "no room");
+	r = replace_mappings_drop(&v->d);
+	replace_die(v, DIE_ADDRESSES_GONE);
+	r = r ?: replace_mappings_move(&v->d, v->vm->mem, v->r->shape.mem);
+	if (r)
+		errx(1, "mappings: %s", strerror(-r));
+	v->up.claim_ns = now_ns() - v->up.claimed_at;
+	replace_die(v, DIE_ADDRESSES);
+}
+
+static void adopt(struct replace_vmm *v)
+{
+	struct kvm_core_move mv = { .deadline_us = 5000000, .timeout_ms = TIMEOUT_MS };
+	unsigned int i;
+
+	if (!v->r->same)
+		snprintf(mv.instance, sizeof(mv.instance), "%s", v->r->name[v->r->to]);
+	if (v->r->bad)
+		replace_refused(v);
+	if (replace_adopt(v, &mv))
+		errx(1, "adoption: stage %u: %s: %s", mv.stage, mv.reason, strerror(mv.error));
+	v->up.stopped_at = mv.stopped_at_ns;
+	v->up.downtime_ns = mv.downtime_ns;
+	replace_die(v, DIE_ADOPTED);
+	/* The VMM before has an exit in hand until its threads have seen that it is over. */
+	journal_lock(v);
+	for (i = 0; i < v->r->shape.cpus; i++) {
+		__atomic_add_fetch(&v->common->verdicts[v->exits[i] % 3], 1, __ATOMIC_RELAXED);
+		journal_recover(v, &v->vm->vcpu[i], v->exits[i]);
+	}
+	replace_die(v, DIE_RECOVERED);
+}
+
+void replace_vmm_run(const struct replace *r)
+{
+	struct replace_vmm v = {
+		.r = r, .common = r->common, .exits_left = r->nth, .vfio = -1,
+	};
+	char byte;
+
+	snprintf(v.path, sizeof(v.path), "/dev/%s", r->name[r->to]);
+	replace_die(&v, DIE_STARTED);
+	if (!r->turn) {
+		first(&v);
+	} else {
+		memset(v.fds.irq, -1, sizeof(v.fds.irq));
+		memset(v.fds.ack, -1, sizeof(v.fds.ack));
+		claim_session(&v);
+		take_all(&v);
+	}
+	v.vm->priv = &v;
+	if (r->turn)
+		adopt(&v);
+	v.vm->on_exit = on_exit_of;
+	v.vm->on_handled = on_handled;
+	v.vm->on_gone = on_gone;
+	if (vm_resume(v.vm))
+		errx(1, "the vCPUs do not run");
+	v.up.runs_at = now_ns();
+	if (write(r->told, &v.up, sizeof(v.up)) != sizeof(v.up))
+		errx(1, "nobody listens");
+	if (read(r->leave, &byte, 1) != 1)
+		_exit(1);
+	/* From here on the next one may claim; the VM goes on until it is adopted. */
+	close(v.session);
+	for (;;)
+		pause();
+}

@@ -1,0 +1,432 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * vmm-replace: the VMM is replaced, and killed, under a guest with a passed-through device, and
+ * KVM's state stays in the kernel.
+ */
+#include <err.h>
+#include <errno.h>
+#include <getopt.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <kselftest.h>
+#include "../vfio/result.h"
+#include "replace.h"
+
+static const char usage[] =
+"usage: vmm-replace [-n TIMES] [-k TIMES] [-s SEED] DEVICE BDF INSTANCE OTHER\n"
+"\n"
+"A guest with the device BDF, which vfio-pci has, and with devices of its VMM. The VMM, a\n"
+"process, is replaced by the next one, which has all from a session of vfio-keepalive and\n"
+"adopts the VM, on the same instance or on the other: first in an orderly way, then after it\n"
+"was killed at a random moment, on its way to the VM or in the middle of an exit. DEVICE is\n"
+"nvme or edu. The probes of selftests/in-host/vfio-keepalive are set. TAP output.\n"
+"\n"
+"  -n, --replace TIMES  in an orderly way (40)\n"
+"  -k, --kill TIMES     VMMs that are killed (10)\n"
+"  -s, --seed SEED      of the moments (1)\n"
+"  -h, --help\n";
+
+#define PATIENCE	120
+#define STEPS		2
+
+/* A VMM, seen from here. */
+struct worker {
+	pid_t	pid;
+	int	leave;
+	int	told;
+};
+
+static struct {
+	struct replace r;
+	struct watch w;
+	struct worker now;	/* has the VM */
+	unsigned int replace;
+	unsigned int kill;
+	__u64 way_ns;		/* what a VMM takes to have the VM run, in the mean */
+	__u64 *downtime;
+	__u64 *stop;
+} s;
+
+static struct replace_common *common;
+
+static bool why(const char *fmt, ...) __printf(1, 2);
+
+static bool why(const char *fmt, ...)
+{
+	va_list ap;
+
+	if (common->why[0])
+		return false;
+	va_start(ap, fmt);
+	vsnprintf(common->why, sizeof(common->why), fmt, ap);
+	va_end(ap);
+	return false;
+}
+
+/* The next VMM, which takes the VM from the one that has it, or had it. */
+static struct worker start(enum die die, enum how how, unsigned int nth)
+{
+	struct worker w = { 0 };
+	int leave[2], told[2];
+	struct replace r = s.r;
+
+	if (pipe(leave) || pipe(told))
+		err(1, "pipe");
+	r.die = die;
+	r.how = how;
+	r.nth = nth;
+	fflush(NULL);
+	w.pid = fork();
+	if (w.pid < 0)
+		err(1, "fork");
+	if (!w.pid) {
+		close(leave[1]);
+		close(told[0]);
+		if (s.now.pid) {
+			close(s.now.leave);
+			close(s.now.told);
+		}
+		munmap(s.w.mem, r.shape.mem);
+		if (r.turn)
+			close(r.mem);
+		r.leave = leave[0];
+		r.told = told[1];
+		replace_vmm_run(&r);
+	}
+	close(leave[0]);
+	close(told[1]);
+	w.leave = leave[1];
+	w.told = told[0];
+	s.r.turn++;
+	/* Instances 0 0 1 1 0 0: every second time the VM stays on its own. */
+	s.r.to = s.r.turn / 2 % 2;
+	s.r.same = false;
+	s.r.bad = false;
+	return w;
+}
+
+static bool runs(struct worker *w, struct up *up)
+{
+	struct pollfd p = { .fd = w->told, .events = POLLIN };
+	int n;
+
+	while ((n = poll(&p, 1, PATIENCE * 1000)) < 0 && errno == EINTR)
+		;
+	if (n != 1)
+		return why("VMM %u does not come to run the VM", s.r.turn - 1);
+	if (read(w->told, up, sizeof(*up)) != sizeof(*up))
+		return why("VMM %u has ended before the VM ran", s.r.turn - 1);
+	return true;
+}
+
+/* Waits for its end; by a signal, or of itself (0). */
+static bool ends(struct worker *w, int signal)
+{
+	int status;
+
+	waitpid(w->pid, &status, 0);
+	w->pid = 0;
+	close(w->leave);
+	close(w->told);
+	if (signal ? WIFSIGNALED(status) && WTERMSIG(status) == signal :
+		     WIFEXITED(status) && !WEXITSTATUS(status))
+		return true;
+	return why("a VMM has ended with status 0x%x", status);
+}
+
+static bool steps(unsigned int n)
+{
+	return watch_steps(&s.w, n) == WATCH_OK || why("%s", s.w.why);
+}
+
+/* It may have heard it before, and may be gone, having been adopted from. */
+static void tell_to_leave(struct worker *w)
+{
+	if (w->pid && write(w->leave, "", 1) != 1 && errno != EPIPE)
+		err(1, "pipe");
+}
+
+/* The next VMM, in the place of one that lives, or does not. */
+static bool replace(struct up *up)
+{
+	struct worker next = start(DIE_NOT, HOW_KILL, 0);
+	bool ok;
+
+	tell_to_leave(&s.now);
+	ok = runs(&next, up);
+	if (s.now.pid)
+		ok = ends(&s.now, 0) && ok;
+	s.now = next;
+	return ok;
+}
+
+static int by_size(const void *a, const void *b)
+{
+	const __u64 *x = a, *y = b;
+
+	return *x < *y ? -1 : *x > *y;
+}
+
+static void figures(const char *what, __u64 *ns, unsigned int n)
+{
+	if (!n)
+		return;
+	qsort(ns, n, sizeof(*ns), by_size);
+	ksft_print_msg("%s: %llu min, %llu median, %llu max\n", what, ns[0], ns[n / 2],
+		       ns[n - 1]);
+}
+
+static void in_order(void)
+{
+	unsigned int i;
+	struct up up;
+	__u64 began, took = 0;
+	bool ok = true;
+
+	for (i = 0; ok && i < s.replace; i++) {
+		s.r.bad = !(i % 16);
+		began = now_ns();
+		ok = replace(&up) && steps(STEPS);
+		if (!ok)
+			break;
+		took += up.runs_at - began;
+		s.downtime[i] = up.downtime_ns;
+		s.stop[i] = up.runs_at - up.stopped_at;
+	}
+	s.way_ns = i ? took / i : 0;
+	is(i, s.replace, "VMMs replaced in an orderly way");
+	figures("downtime_ns of the adoptions", s.downtime, i);
+	figures("until the next VMM has its vCPUs run, ns", s.stop, i);
+	ksft_print_msg("from its fork to there: %llu us in the mean\n", s.way_ns / 1000);
+}
+
+/* A VMM that runs the VM, and a guest that gets on. */
+static bool settle(void)
+{
+	struct up up;
+
+	return replace(&up) && steps(STEPS);
+}
+
+/* Of a VMM that is to be killed, and may have ended because it was adopted from. */
+static bool kill_it(struct worker *w)
+{
+	int status = 0;
+
+	kill(w->pid, SIGKILL);
+	waitpid(w->pid, &status, 0);
+	w->pid = 0;
+	close(w->leave);
+	close(w->told);
+	return !status || (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL) ||
+	       why("a VMM that is killed has ended with status 0x%x", status);
+}
+
+/*
+ * The former one dies first, or lives until it is adopted from; the next one is killed on its
+ * way, in an exit, or wherever it is after a time.
+ */
+static bool one_killed(unsigned int counts[DIE_POINTS])
+{
+	enum die die = random() % 2 ? 1 + random() % (DIE_POINTS - 1) : DIE_NOT;
+	struct worker next;
+	bool ok = true;
+
+	if (s.now.pid && random() % 2)
+		ok = kill_it(&s.now);
+	next = start(die, HOW_KILL, random() % 200);
+	tell_to_leave(&s.now);
+	if (die == DIE_NOT) {
+		usleep(random() % (2 * s.way_ns / 1000 + 1));
+		kill(next.pid, SIGKILL);
+	}
+	counts[die]++;
+	return ends(&next, SIGKILL) && ok;
+}
+
+static void at_random(void)
+{
+	static const char * const names[] = {
+		"any time", "started", "claimed", "token stored", "confirmed",
+		"without addresses", "with addresses", "adopted", "recovered", "exit",
+		"exit handled", "noted", "marked", "done",
+	};
+	unsigned int i, counts[DIE_POINTS] = { 0 };
+	bool ok = true;
+
+	for (i = 0; ok && i < s.kill; i++) {
+		ok = one_killed(counts);
+		if (i % 8 == 7)
+			ok = settle() && ok;
+	}
+	ok = settle() && ok;
+	is(ok ? i : i - 1, s.kill, "VMMs killed, and the guest went on");
+	for (i = 0; i < DIE_POINTS; i++)
+		ksft_print_msg("killed: %s: %u\n", names[i], counts[i]);
+	ksft_print_msg("exits that nobody had completed: %u nothing left, %u again, %u writes\n",
+		       common->verdicts[KVM_CORE_ADOPT_EXIT_DONE],
+		       common->verdicts[KVM_CORE_ADOPT_EXIT_AGAIN],
+		       common->verdicts[KVM_CORE_ADOPT_EXIT_WRITE]);
+	ksft_print_msg("exits finished by the next VMM: %u, undone: %u, handled: %u\n",
+		       common->finished, common->undone, common->late);
+}
+
+/* In an exit; the next one has the VM as after any end. */
+static void crash(const char *what, enum how how, int signal)
+{
+	struct worker next;
+	struct up up;
+	bool ok;
+
+	next = start(DIE_EXIT_HANDLED, how, 50);
+	tell_to_leave(&s.now);
+	ok = runs(&next, &up) && ends(&s.now, 0);
+	ok = ends(&next, signal) && ok;
+	check(settle() && ok, what);
+}
+
+/* In each stage of the adoption, which goes on and comes to its end without the adopter. */
+static void in_stages(void)
+{
+	static const char * const stages[] = {
+		"record", "prepare", "stop", "quiesce", "move", "commit", "retire",
+	};
+	unsigned int i;
+	char what[80];
+
+	for (i = 0; i < ARRAY_SIZE(stages); i++) {
+		struct worker next;
+		bool ok;
+
+		snprintf(what, sizeof(what), "the adopter is killed in stage %s", stages[i]);
+		ok = inject_set(stages[i], "hold", 1);
+		next = start(DIE_NOT, HOW_KILL, 0);
+		tell_to_leave(&s.now);
+		ok = ok && inject_wait_held(stages[i], PATIENCE);
+		kill(next.pid, SIGKILL);
+		ok = inject_set(stages[i], "hold", 0) && ok;
+		ok = ends(&next, SIGKILL) && ok;
+		check(settle() && ok, what);
+	}
+}
+
+static long raised(void)
+{
+	char name[64];
+
+	snprintf(name, sizeof(name), "%s(%s)", s.r.kind->irq, s.r.bdf);
+	return host_irqs(name);
+}
+
+static void all_tests(void)
+{
+	struct guest_cpu *c = vm_cpu_page(s.w.mem, 0);
+	long maps, unmaps, irte, resets;
+	char tables[160], now[160];
+	struct up up;
+	bool ok;
+
+	s.now = start(DIE_NOT, HOW_KILL, 0);
+	if (!runs(&s.now, &up)) {
+		check(false, "the first VMM");
+		return;
+	}
+	maps = host_hits("iommu_map");
+	unmaps = host_hits("iommu_unmap");
+	irte = host_hits("irte");
+	resets = host_hits("reset");
+	host_digest(tables, sizeof(tables));
+	check(steps(STEPS), "the guest begins");
+	in_order();
+	at_random();
+	crash("a VMM that ends by SIGSEGV, in an exit", HOW_SEGV, SIGSEGV);
+	in_stages();
+	ok = steps(STEPS) && (watch_finish(&s.w) == WATCH_OK || why("%s", s.w.why));
+	check(ok, "the guest verified all, to its end");
+	if (common->why[0])
+		ksft_print_msg("%s\n", common->why);
+	is(VMM_LOAD(c->count[1]) - VMM_LOAD(c->count[0]), 0,
+	   "commands of the guest whose interrupt was lost");
+	is(raised() - up.irqs, VMM_LOAD(c->count[0]), "interrupts, as many as the host took");
+	host_digest(now, sizeof(now));
+	check(!strcmp(tables, now), "the IOMMU's tables are the same");
+	is(host_hits("iommu_map") - maps, 0, "mappings made");
+	is(host_hits("iommu_unmap") - unmaps, 0, "mappings taken away");
+	is(host_hits("irte") - irte, 0, "interrupts sent elsewhere");
+	is(host_hits("reset") - resets, 0, "resets");
+}
+
+static void setup(char **argv)
+{
+	s.r.kind = replace_device(argv[0]);
+	if (!s.r.kind) {
+		fputs(usage, stderr);
+		exit(2);
+	}
+	s.r.bdf = argv[1];
+	s.r.name[0] = argv[2];
+	s.r.name[1] = argv[3];
+	s.r.shape = (struct vm_shape){
+		.guest = s.r.kind->guest, .cpus = 4, .mem = GUEST_MIN_MEM,
+	};
+	s.downtime = calloc(s.replace + 1, sizeof(*s.downtime));
+	s.stop = calloc(s.replace + 1, sizeof(*s.stop));
+	common = mmap(NULL, sizeof(*common), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+		      -1, 0);
+	if (!s.downtime || !s.stop || common == MAP_FAILED)
+		err(1, "no memory");
+	s.r.common = common;
+}
+
+int main(int argc, char **argv)
+{
+	static const struct option longs[] = {
+		{ "replace", 1, NULL, 'n' }, { "kill", 1, NULL, 'k' },
+		{ "seed", 1, NULL, 's' }, { "help", 0, NULL, 'h' }, { 0 }
+	};
+	unsigned int seed = 1;
+	struct vm_fds fds;
+	int c, dev;
+
+	s.replace = 40;
+	s.kill = 10;
+	while ((c = getopt_long(argc, argv, "n:k:s:h", longs, NULL)) != -1) {
+		if (c == 'n') {
+			s.replace = strtoul(optarg, NULL, 0);
+		} else if (c == 'k') {
+			s.kill = strtoul(optarg, NULL, 0);
+		} else if (c == 's') {
+			seed = strtoul(optarg, NULL, 0);
+		} else {
+			fputs(usage, c == 'h' ? stdout : stderr);
+			return c == 'h' ? 0 : 2;
+		}
+	}
+	if (argc - optind != 4) {
+		fputs(usage, stderr);
+		return 2;
+	}
+	setup(argv + optind);
+	srandom(seed);
+	signal(SIGPIPE, SIG_IGN);
+	if (vm_fds_make(&s.r.shape, &fds) || watch_open(&s.w, &s.r.shape, &fds, &common->report))
+		return 2;
+	s.w.patience = PATIENCE;
+	s.r.mem = fds.mem;
+	ksft_print_header();
+	ksft_print_msg("seed %u\n", seed);
+	all_tests();
+	if (s.now.pid)
+		kill_it(&s.now);
+	dev = ka_open();
+	is(ka_release(dev, common->ticket[common->valid].id, 0), 0, "release");
+	is(left_vms(), 0, "VMs that are left");
+	ksft_set_plan(ksft_test_num());
+	ksft_finished();
+}
