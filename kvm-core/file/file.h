@@ -109,6 +109,9 @@ struct core_file {
  *		interrupted
  * @parked:	the runner waits in core_move_park(); under @kick
  * @held:	the handoff's own thread holds @gate, since nobody is in there
+ * @exit:	how the exit ended that its last process left, enum kvm_core_adopt_exit, until
+ *		KVM_RUN is called: whoever adopts it is told. Under @gate
+ * @exit_now:	of the handoff that has @held: what @exit becomes
  * @work:	set by the handoff for a parked runner to do, cleared when it is done
  * @target:	the file that is to be exchanged with this one, of the handoff
  * @state:	buffers of the handoff
@@ -125,6 +128,8 @@ struct core_vcpu {
 	spinlock_t kick;		/* see above */
 	bool parked;
 	bool held;
+	u8 exit;
+	u8 exit_now;
 	int (*work)(struct core_move *mv, struct core_file *cf);
 	struct file *target;
 	struct core_vcpu_state *state;

@@ -139,6 +139,9 @@ static long vcpu_run(struct file *file, struct core_file *cf, unsigned long arg)
 	struct core_vcpu *vcpu = cf->vcpu;
 	long r;
 
+	/* Of another process KVM_RUN is EIO, and nothing has happened. */
+	if (unlikely(vcpu->exit) && current->mm == cf->mm)
+		vcpu->exit = KVM_CORE_ADOPT_EXIT_DONE;
 	xchg(&vcpu->runner, current);
 	if (unlikely(READ_ONCE(vcpu->stop)))
 		leave_guest_soon(vcpu);

@@ -351,20 +351,37 @@ int core_adopt_region(struct core_move *mv, struct kvm_userspace_memory_region *
 bool core_adopt_exit(struct core_move *mv, const struct core_file *cf, int stop)
 {
 	struct core_adopt *a = mv->adopt;
-	u32 i, exit = KVM_CORE_ADOPT_EXIT_DONE;
+	struct core_vcpu *vcpu = cf->vcpu;
 
-	if (!a || a->lives || !stop)
-		return !stop;
-	if (stop == -EINPROGRESS)
-		exit = KVM_CORE_ADOPT_EXIT_AGAIN;
+	if (!stop)
+		vcpu->exit_now = vcpu->exit;
+	else if (!a || a->lives)
+		return false;
+	else if (stop == -EINPROGRESS)
+		vcpu->exit_now = KVM_CORE_ADOPT_EXIT_AGAIN;
 	else if (stop == -EALREADY)
-		exit = KVM_CORE_ADOPT_EXIT_WRITE;
+		vcpu->exit_now = KVM_CORE_ADOPT_EXIT_WRITE;
 	else
 		return false;
-	for (i = 0; i < a->nr_vcpus; i++)
-		if (a->ids[i] == cf->id)
-			a->exits[i] = exit;
 	return true;
+}
+
+/* One that is in KVM_RUN has none. */
+static void commit_exits(struct core_move *mv)
+{
+	struct core_adopt *a = mv->adopt;
+	struct core_file *cf;
+	struct core_pair *p;
+	u32 i;
+
+	for_each_vcpu(cf, p, mv) {
+		if (!cf->vcpu->held || !cf->vcpu->exit_now)
+			continue;
+		cf->vcpu->exit = cf->vcpu->exit_now;
+		for (i = 0; i < a->nr_vcpus; i++)
+			if (a->ids[i] == cf->id)
+				a->exits[i] = cf->vcpu->exit;
+	}
 }
 
 /**
@@ -387,6 +404,7 @@ void core_adopt_commit(struct core_move *mv)
 		if (e->cmd == KVM_SET_USER_MEMORY_REGION)
 			WARN_ON_ONCE(core_adopt_region(mv, (void *)e->data));
 	mutex_unlock(&vm->rec.lock);
+	commit_exits(mv);
 	core_vm_own(mv->vm, &mv->adopt->owner);
 	mv->args->pid = mv->pid;
 }

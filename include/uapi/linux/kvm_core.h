@@ -181,7 +181,8 @@ struct kvm_core_adopt_slot {
 /*
  * How a vCPU's last exit, which kvm_run shows, and the process that had it ended: KVM has
  * nothing left to do for it; it comes again, from the same instruction; or it is a write
- * that KVM_RUN was not called after, and does not come again.
+ * that KVM_RUN was not called after, and does not come again. Until KVM_RUN is called who
+ * adopts the VM next is told the same.
  */
 enum kvm_core_adopt_exit {
 	KVM_CORE_ADOPT_EXIT_DONE,
