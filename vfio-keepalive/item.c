@@ -23,6 +23,7 @@ static DEFINE_HASHTABLE(files, 10);
  */
 static const u32 closing_order[] = {
 	VFIO_KEEPALIVE_DEVICE,
+	VFIO_KEEPALIVE_KVM_DEVICE,
 	VFIO_KEEPALIVE_VCPU,
 	VFIO_KEEPALIVE_VM,
 	VFIO_KEEPALIVE_GROUP,
@@ -122,7 +123,7 @@ static bool is_exclusive(u32 kind)
 {
 	return kind == VFIO_KEEPALIVE_CONTAINER || kind == VFIO_KEEPALIVE_GROUP ||
 		kind == VFIO_KEEPALIVE_DEVICE || kind == VFIO_KEEPALIVE_VM ||
-		kind == VFIO_KEEPALIVE_VCPU;
+		kind == VFIO_KEEPALIVE_VCPU || kind == VFIO_KEEPALIVE_KVM_DEVICE;
 }
 
 static bool is_in_container(u32 kind)

@@ -186,6 +186,8 @@ int kind_check(struct file *file, u32 kind)
 		return kvm_check(file, KVM_CORE_DESCRIPTOR_VM);
 	case VFIO_KEEPALIVE_VCPU:
 		return kvm_check(file, KVM_CORE_DESCRIPTOR_VCPU);
+	case VFIO_KEEPALIVE_KVM_DEVICE:
+		return kvm_check(file, KVM_CORE_DESCRIPTOR_DEVICE);
 	}
 	return -EINVAL;
 }

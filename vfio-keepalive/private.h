@@ -102,6 +102,7 @@ struct item {
  * @unconfirmed: the last claim was not confirmed
  * @claims:	how often it was claimed
  * @limit_ms:	longest time as an orphan; constant
+ * @keep_oom:	an orphan also when its VMM is killed for memory; constant
  * @deadline:	when an orphan's time ends
  * @pid:	who created or claimed it last, a reference
  * @comm:	the same
@@ -148,6 +149,7 @@ struct session {
 	bool unconfirmed;
 	u32 claims;
 	u32 limit_ms;
+	bool keep_oom;
 	ktime_t deadline;
 	struct pid *pid;
 	char comm[TASK_COMM_LEN];

@@ -170,8 +170,8 @@ static int session_fops_release(struct inode *inode, struct file *file)
 		session->deadline = ktime_add_ms(ktime_get(), session->limit_ms);
 		/* There is nothing to wait for when nothing is kept. */
 		session->due = list_empty(&session->items);
-		/* Who was killed for its memory is not to leave it here. */
-		if (!session->due && tsk_is_oom_victim(current)) {
+		/* Who was killed for its memory is not to leave it here, unless it was asked for. */
+		if (!session->due && !session->keep_oom && tsk_is_oom_victim(current)) {
 			session->due = true;
 			session->reason = "its VMM was killed for memory";
 		}
@@ -253,6 +253,7 @@ static struct session *session_alloc(const struct vfio_keepalive_create *args)
 	session->phase = VFIO_KEEPALIVE_ACTIVE;
 	session->ns = get_user_ns(current_user_ns());
 	session->limit_ms = args->limit_ms;
+	session->keep_oom = args->flags & VFIO_KEEPALIVE_CREATE_KEEP_OOM;
 	strscpy(session->name, args->name, sizeof(session->name));
 	memcpy(session->token, args->token, sizeof(session->token));
 	INIT_LIST_HEAD(&session->items);
@@ -308,7 +309,7 @@ long session_create(struct vfio_keepalive_create __user *from)
 	r = keepalive_args(&args, sizeof(args), sizeof(args), from);
 	if (r)
 		return r;
-	if (args.flags || !keepalive_name_ok(args.name))
+	if (args.flags & ~VFIO_KEEPALIVE_CREATE_KEEP_OOM || !keepalive_name_ok(args.name))
 		return -EINVAL;
 	if (!args.limit_ms || args.limit_ms > READ_ONCE(max_limit_ms))
 		return -ERANGE;

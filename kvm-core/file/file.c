@@ -58,10 +58,10 @@ struct core_file *core_file_of(const struct file *file)
 }
 
 /**
- * kvm_core_descriptor - is this a VM's descriptor, or a vCPU's?
+ * kvm_core_descriptor - is this a VM's descriptor, or that of a vCPU or device of one?
  * @file: any file
  *
- * Those of the distribution's KVM are neither. What it is it stays.
+ * Those of the distribution's KVM are none. What it is it stays.
  *
  * Context: any; the caller holds a reference on @file.
  * Return: enum kvm_core_descriptor.
@@ -72,6 +72,8 @@ enum kvm_core_descriptor kvm_core_descriptor(const struct file *file)
 		return KVM_CORE_DESCRIPTOR_VM;
 	if (core_is_file(file) && core_file_of(file)->kind == CORE_FILE_VCPU)
 		return KVM_CORE_DESCRIPTOR_VCPU;
+	if (core_is_file(file) && core_file_of(file)->kind == CORE_FILE_DEVICE)
+		return KVM_CORE_DESCRIPTOR_DEVICE;
 	return KVM_CORE_DESCRIPTOR_OTHER;
 }
 EXPORT_SYMBOL_GPL(kvm_core_descriptor);

@@ -152,7 +152,7 @@ static void test_interface(void)
 	a.argsz = 1 << 20;
 	is(create_raw(&a), -E2BIG, "create: too long");
 	a.argsz = sizeof(a);
-	a.flags = 1;
+	a.flags = 2;
 	is(create_raw(&a), -EINVAL, "create: unknown flag");
 	a.flags = 0;
 	a.limit_ms = 0;

@@ -34,6 +34,7 @@ static const char * const kinds[] = {
 	[VFIO_KEEPALIVE_MEMORY] = "memory",
 	[VFIO_KEEPALIVE_VM] = "vm",
 	[VFIO_KEEPALIVE_VCPU] = "vcpu",
+	[VFIO_KEEPALIVE_KVM_DEVICE] = "kvm-device",
 };
 
 static const char *state_name(unsigned int i)

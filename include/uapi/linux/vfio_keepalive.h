@@ -36,12 +36,19 @@ enum vfio_keepalive_kind {
 	VFIO_KEEPALIVE_MEMORY,		/* memfd, file of tmpfs or hugetlbfs */
 	VFIO_KEEPALIVE_VM,		/* of an instance; to be adopted (KVM_CORE_VM_ADOPT) */
 	VFIO_KEEPALIVE_VCPU,		/* the same */
+	VFIO_KEEPALIVE_KVM_DEVICE,	/* kvm-vfio of such a VM */
 };
+
+/*
+ * Keep it also when its VMM is killed for memory, that of the VMM's cgroup, say. When the
+ * host is out of memory an orphan is released as any other.
+ */
+#define VFIO_KEEPALIVE_CREATE_KEEP_OOM	(1 << 0)
 
 /**
  * struct vfio_keepalive_create - argument of VFIO_KEEPALIVE_CREATE
  * @argsz:	size of this structure
- * @flags:	0
+ * @flags:	0 or VFIO_KEEPALIVE_CREATE_KEEP_OOM
  * @limit_ms:	how long the session may be an orphan; from 1 to the module's
  *		parameter max_limit_ms
  * @session:	result: its number
