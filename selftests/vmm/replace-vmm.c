@@ -17,6 +17,17 @@
 
 static __u32 gone;
 
+/* More memory than its cgroup has, until it is killed for that. */
+static void eat(void)
+{
+	for (;;) {
+		char *p = malloc(1 << 20);
+
+		if (p)
+			memset(p, 1, 1 << 20);
+	}
+}
+
 void replace_die(const struct replace_vmm *v, enum die where)
 {
 	if (v->r->die != where || (where >= DIE_EXIT && VMM_LOAD(v->exits_left) > 0))
@@ -28,6 +39,8 @@ void replace_die(const struct replace_vmm *v, enum die where)
 	case HOW_SEGV:
 		raise(SIGSEGV);
 		break;
+	case HOW_OOM:
+		eat();
 	}
 }
 
@@ -81,6 +94,16 @@ static int take(struct replace_vmm *v, const char *name)
 	return fd;
 }
 
+static int add_group(struct replace_vmm *v)
+{
+	struct kvm_device_attr attr = {
+		.group = KVM_DEV_VFIO_GROUP, .attr = KVM_DEV_VFIO_GROUP_ADD,
+		.addr = (unsigned long)&v->d.group,
+	};
+
+	return ioctl(v->vfio, KVM_SET_DEVICE_ATTR, &attr) ? -errno : 0;
+}
+
 static void add_device(struct replace_vmm *v)
 {
 	struct kvm_create_device vfio = { .type = KVM_DEV_TYPE_VFIO };
@@ -88,18 +111,28 @@ static void add_device(struct replace_vmm *v)
 		.slot = SLOT_BAR, .guest_phys_addr = v->r->kind->bar,
 		.memory_size = v->d.bar_size, .userspace_addr = (unsigned long)v->d.bar,
 	};
-	struct kvm_device_attr attr = {
-		.group = KVM_DEV_VFIO_GROUP, .attr = KVM_DEV_VFIO_GROUP_ADD,
-		.addr = (unsigned long)&v->d.group,
-	};
 
 	if (ioctl(v->vm->fd, KVM_SET_USER_MEMORY_REGION, &slot))
 		err(1, "memslot of BAR 0");
 	if (ioctl(v->vm->fd, KVM_CREATE_DEVICE, &vfio))
 		err(1, "kvm-vfio");
-	if (ioctl(vfio.fd, KVM_SET_DEVICE_ATTR, &attr))
-		err(1, "kvm-vfio: the group");
 	v->vfio = vfio.fd;
+	if (add_group(v))
+		errx(1, "kvm-vfio does not take the group");
+}
+
+static void create_session(struct replace_vmm *v)
+{
+	struct vfio_keepalive_create a = {
+		.argsz = sizeof(a), .flags = VFIO_KEEPALIVE_CREATE_KEEP_OOM,
+		.limit_ms = LIMIT_MS, .name = "vmm-replace",
+	};
+
+	v->session = ioctl(ka_open(), VFIO_KEEPALIVE_CREATE, &a);
+	if (v->session < 0)
+		err(1, "session");
+	v->common->ticket[0].id = a.session;
+	memcpy(v->common->ticket[0].token, a.token, sizeof(a.token));
 }
 
 static void keep_all(struct replace_vmm *v)
@@ -107,12 +140,11 @@ static void keep_all(struct replace_vmm *v)
 	char name[VFIO_KEEPALIVE_NAME_LEN];
 	unsigned int i;
 
-	v->session = ka_create(ka_open(), "vmm-replace", LIMIT_MS, &v->common->ticket[0]);
-	if (v->session < 0)
-		errx(1, "session: %s", strerror(-v->session));
+	create_session(v);
 	device_keep(&v->d, v->session, v->r->mem);
 	keep(v, v->journal_fd, VFIO_KEEPALIVE_MEMORY, "devices");
 	keep(v, v->vm->fd, VFIO_KEEPALIVE_VM, "vm");
+	keep(v, v->vfio, VFIO_KEEPALIVE_KVM_DEVICE, "kvm-vfio");
 	for (i = 0; i < v->r->shape.cpus; i++)
 		keep(v, v->vm->vcpu[i].fd, VFIO_KEEPALIVE_VCPU, cpu_name(name, i));
 }
@@ -198,6 +230,7 @@ static void take_all(struct replace_vmm *v)
 	v->journal_fd = take(v, "devices");
 	journal_map(v);
 	v->h.vm = take(v, "vm");
+	v->vfio = take(v, "kvm-vfio");
 	for (i = 0; i < v->r->shape.cpus; i++)
 		v->h.vcpu[i] = take(v, cpu_name(name, i));
 	device_map_bar(&v->d);
@@ -226,6 +259,7 @@ static void adopt(struct replace_vmm *v)
 		errx(1, "adoption: stage %u: %s: %s", mv.stage, mv.reason, strerror(mv.error));
 	v->up.stopped_at = mv.stopped_at_ns;
 	v->up.downtime_ns = mv.downtime_ns;
+	memcpy(v->common->exits[v->r->turn % 2], v->exits, sizeof(v->exits));
 	replace_die(v, DIE_ADOPTED);
 	/* The VMM before has an exit in hand until its threads have seen that it is over. */
 	journal_lock(v);
@@ -233,6 +267,9 @@ static void adopt(struct replace_vmm *v)
 		__atomic_add_fetch(&v->common->verdicts[v->exits[i] % 3], 1, __ATOMIC_RELAXED);
 		journal_recover(v, &v->vm->vcpu[i], v->exits[i]);
 	}
+	/* After the stop: the group has come along, and is not new. */
+	if (add_group(v) != -EEXIST)
+		errx(1, "kvm-vfio has lost its group");
 	replace_die(v, DIE_RECOVERED);
 }
 

@@ -36,7 +36,7 @@ enum die {
 };
 
 /* How it ends there. */
-enum how { HOW_KILL, HOW_SEGV };
+enum how { HOW_KILL, HOW_SEGV, HOW_OOM };
 
 /* What a VMM says when the VM runs. */
 struct up {
@@ -54,6 +54,8 @@ struct replace_common {
 	/* Of the session; the one that is valid is stored before this says so. */
 	struct ticket	ticket[2];
 	__u32		valid;
+	/* Of the last two VMMs that adopted: how exits before them ended. */
+	__u32		exits[2][GUEST_MAX_CPUS];
 	/* How exits that nobody had completed ended, by enum kvm_core_adopt_exit. */
 	__u32		verdicts[3];
 	/* Exits of a VMM before that the journal completed, and undid; that were handled late. */

@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <kselftest.h>
@@ -34,6 +36,9 @@ static const char usage[] =
 
 #define PATIENCE	120
 #define STEPS		2
+#define EXITS		12
+#define CGROUP		"/tmp/replace-cgroup"
+#define CGROUP_BYTES	"100663296"
 
 /* A VMM, seen from here. */
 struct worker {
@@ -69,6 +74,13 @@ static bool why(const char *fmt, ...)
 	return false;
 }
 
+static bool write_text(const char *path, const char *text)
+{
+	FILE *f = fopen(path, "w");
+
+	return f && fputs(text, f) >= 0 && !fclose(f);
+}
+
 /* The next VMM, which takes the VM from the one that has it, or had it. */
 static struct worker start(enum die die, enum how how, unsigned int nth)
 {
@@ -97,6 +109,8 @@ static struct worker start(enum die die, enum how how, unsigned int nth)
 			close(r.mem);
 		r.leave = leave[0];
 		r.told = told[1];
+		if (how == HOW_OOM && !write_text(CGROUP "/vmm/cgroup.procs", "0"))
+			err(1, CGROUP);
 		replace_vmm_run(&r);
 	}
 	close(leave[0]);
@@ -316,6 +330,61 @@ static void in_stages(void)
 	}
 }
 
+/*
+ * A VMM is killed with an exit behind it, the next one when it has adopted: what the first one
+ * has left, the third has to hear as well.
+ */
+static void adopted_twice(void)
+{
+	struct worker next;
+	unsigned int n, i, seen[3] = { 0 };
+	bool ok = true;
+	__u32 *a, *b;
+
+	for (n = 0; ok && n < EXITS; n++) {
+		kill_it(&s.now);
+		next = start(DIE_EXIT_DONE, HOW_KILL, n);
+		ok = ends(&next, SIGKILL);
+		a = common->exits[s.r.turn % 2];
+		next = start(DIE_ADOPTED, HOW_KILL, 0);
+		ok = ends(&next, SIGKILL) && ok;
+		b = common->exits[s.r.turn % 2];
+		ok = settle() && ok;
+		for (i = 0; ok && i < s.r.shape.cpus; i++) {
+			seen[a[i] % 3]++;
+			if (a[i] != b[i])
+				ok = why("vCPU %u: exit %u for the first, %u for the second", i,
+					 a[i], b[i]);
+		}
+	}
+	check(ok && seen[KVM_CORE_ADOPT_EXIT_AGAIN] && seen[KVM_CORE_ADOPT_EXIT_WRITE],
+	      "adopted twice before KVM_RUN: told of the same exits");
+}
+
+static void make_cgroup(void)
+{
+	mkdir(CGROUP, 0700);
+	if (mount("none", CGROUP, "cgroup2", 0, NULL) ||
+	    !write_text(CGROUP "/cgroup.subtree_control", "+memory") ||
+	    mkdir(CGROUP "/vmm", 0700) ||
+	    !write_text(CGROUP "/vmm/memory.max", CGROUP_BYTES))
+		err(1, "memory cgroup");
+}
+
+static long oom_kills(void)
+{
+	FILE *f = fopen(CGROUP "/vmm/memory.events", "r");
+	char name[32];
+	long n, kills = -1;
+
+	while (f && fscanf(f, "%31s %ld", name, &n) == 2)
+		if (!strcmp(name, "oom_kill"))
+			kills = n;
+	if (f)
+		fclose(f);
+	return kills;
+}
+
 static long raised(void)
 {
 	char name[64];
@@ -347,6 +416,10 @@ static void all_tests(void)
 	at_random();
 	crash("a VMM that ends by SIGSEGV, in an exit", HOW_SEGV, SIGSEGV);
 	in_stages();
+	adopted_twice();
+	make_cgroup();
+	crash("a VMM that is out of memory, in an exit", HOW_OOM, SIGKILL);
+	is(oom_kills(), 1, "processes of its cgroup that the kernel killed for that");
 	ok = steps(STEPS) && (watch_finish(&s.w) == WATCH_OK || why("%s", s.w.why));
 	check(ok, "the guest verified all, to its end");
 	if (common->why[0])
