@@ -170,7 +170,7 @@ static int session_fops_release(struct inode *inode, struct file *file)
 		session->deadline = ktime_add_ms(ktime_get(), session->limit_ms);
 		/* There is nothing to wait for when nothing is kept. */
 		session->due = list_empty(&session->items);
-		/* Who was killed for its memory is not to leave it here, unless it was asked for. */
+		/* Who was killed for its memory is not to leave it here, unless asked to. */
 		if (!session->due && !session->keep_oom && tsk_is_oom_victim(current)) {
 			session->due = true;
 			session->reason = "its VMM was killed for memory";

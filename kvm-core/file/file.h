@@ -152,6 +152,12 @@ struct core_owner {
 	kuid_t uid;
 };
 
+enum core_moving {
+	CORE_MOVING_NOT,
+	CORE_MOVING,
+	CORE_MOVING_RETIRE,	/* an adoption is committed; only its rest is to be waited for */
+};
+
 /**
  * struct core_vm - a VM, as long as one of its descriptors is open
  * @link:	in core_vms, under vms_lock
@@ -179,7 +185,8 @@ struct core_owner {
  * @carry:	pages that are dirty and that the instance does not know of (dirty.c)
  * @gate:	core_file.gate of its files; a handoff, which then has the vCPUs' gates,
  *		only tries to take it
- * @moving:	taken by the handoff that has the VM
+ * @moving:	enum core_moving: which handoff has the VM, one at a time; a lock that is
+ *		tried for only, and given back by whoever comes to the handoff's end
  * @own:	the VM's VMM asked for that; under @moving
  * @operators:	operators that wait for @moving
  * @move:	that handoff, for the VM's vCPUs; NULL otherwise
@@ -203,7 +210,7 @@ struct core_vm {
 	struct mutex carry_lock;	/* see above */
 	struct core_carry *carry;
 	struct rw_semaphore gate;
-	struct mutex moving;		/* see above */
+	atomic_t moving;
 	bool own;
 	atomic_t operators;
 	struct core_move *move;

@@ -115,7 +115,6 @@ struct core_vm *core_vm_create(struct core_instance *ci, const void *cookie)
 	core_owner_init(&vm->owner);
 	INIT_LIST_HEAD(&vm->files);
 	init_rwsem(&vm->gate);
-	mutex_init(&vm->moving);
 	mutex_init(&vm->carry_lock);
 	init_waitqueue_head(&vm->wait);
 

@@ -227,12 +227,10 @@ static bool is_empty(struct mm_struct *mm)
  */
 int core_adopt_begin(struct core_move *mv)
 {
-	struct core_adopt *a = mv->adopt;
-
-	a->source = mv->vm->owner.mm;
-	mmgrab(a->source);
-	a->lives = mmget_not_zero(a->source);
-	while (!a->lives && !is_empty(a->source)) {
+	mv->source = mv->vm->owner.mm;
+	mmgrab(mv->source);
+	mv->lives = mmget_not_zero(mv->source);
+	while (!mv->lives && !is_empty(mv->source)) {
 		if (core_move_timed_out(mv))
 			return core_move_fail(mv, -ETIMEDOUT,
 					      "the end of its process takes too long");
@@ -249,12 +247,10 @@ int core_adopt_begin(struct core_move *mv)
  */
 void core_adopt_end(struct core_move *mv)
 {
-	struct core_adopt *a = mv->adopt;
-
 	/* Its end may take long, and is nothing to the adopter. */
-	if (a->lives)
-		mmput_async(a->source);
-	mmdrop(a->source);
+	if (mv->lives)
+		mmput_async(mv->source);
+	mmdrop(mv->source);
 }
 
 static const struct kvm_core_adopt_slot *find_slot(const struct core_adopt *a, u32 slot)
@@ -350,12 +346,11 @@ int core_adopt_region(struct core_move *mv, struct kvm_userspace_memory_region *
  */
 bool core_adopt_exit(struct core_move *mv, const struct core_file *cf, int stop)
 {
-	struct core_adopt *a = mv->adopt;
 	struct core_vcpu *vcpu = cf->vcpu;
 
 	if (!stop)
 		vcpu->exit_now = vcpu->exit;
-	else if (!a || a->lives)
+	else if (!mv->adopt || mv->lives)
 		return false;
 	else if (stop == -EINPROGRESS)
 		vcpu->exit_now = KVM_CORE_ADOPT_EXIT_AGAIN;

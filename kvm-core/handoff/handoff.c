@@ -188,6 +188,37 @@ static int stopped_part(struct core_move *mv)
 	return r;
 }
 
+/*
+ * An adopter waits until the VM is its own, and for nothing that is left of the former one: its
+ * vCPUs' threads stand still as long. From here on this thread has a share of what the caller
+ * had, and comes to the end by itself.
+ */
+static void detach(struct core_move *mv)
+{
+	mv->rest = *mv->args;
+	mv->args = &mv->rest;
+	kobject_get(&mv->vm->kobj);
+	__module_get(mv->from->inst->owner);
+	__module_get(mv->to->inst->owner);
+	__module_get(THIS_MODULE);
+	refcount_inc(&mv->users);
+	atomic_set(&mv->vm->moving, CORE_MOVING_RETIRE);
+	mv->detached = true;
+	complete(&mv->done);
+}
+
+static void put_move(struct core_move *mv)
+{
+	if (refcount_dec_and_test(&mv->users))
+		kfree(mv);
+}
+
+/* Whoever waits for @moving sees all that the handoff did. */
+static void give_moving(struct core_vm *vm)
+{
+	atomic_set_release(&vm->moving, CORE_MOVING_NOT);
+}
+
 /* One target that is set up, and used or destroyed. */
 static int attempt(struct core_move *mv)
 {
@@ -203,6 +234,8 @@ static int attempt(struct core_move *mv)
 	if (!r && !(mv->args->flags & KVM_CORE_MOVE_DRY_RUN)) {
 		r = stopped_part(mv);
 		if (!r) {
+			if (mv->adopt)
+				detach(mv);
 			stage_begin(mv, KVM_CORE_STAGE_RETIRE);
 			core_stage_retire(mv);
 			stage_end(mv, 0);
@@ -284,6 +317,16 @@ static int move_thread(void *arg)
 	core_charge_end(&mv->charge);
 	core_mm_use(NULL);
 	mmput(mm);
+	if (mv->detached) {
+		struct core_vm *vm = mv->vm;
+
+		give_moving(vm);
+		core_put(mv->from);
+		core_put(mv->to);
+		core_vm_put(vm);
+		put_move(mv);
+		module_put_and_kthread_exit(0);
+	}
 out:
 	/* After this the module may go: nothing of it runs any more here. */
 	kthread_complete_and_exit(&mv->done, 0);
@@ -299,7 +342,19 @@ static int run_in_thread(struct core_move *mv)
 	/* It comes to an end by itself; a long one is no task that hangs. */
 	while (!wait_for_completion_timeout(&mv->done, 30 * HZ))
 		;
-	return mv->error;
+	return mv->detached ? 0 : mv->error;
+}
+
+static bool try_moving(struct core_vm *vm)
+{
+	return atomic_cmpxchg_acquire(&vm->moving, CORE_MOVING_NOT, CORE_MOVING) ==
+	       CORE_MOVING_NOT;
+}
+
+/* It ends by itself, soon, and nothing that anybody could want of the VM is in its way. */
+static bool retires(struct core_vm *vm)
+{
+	return atomic_read(&vm->moving) != CORE_MOVING;
 }
 
 /*
@@ -311,10 +366,18 @@ static bool take_moving(struct core_move *mv)
 	struct core_vm *vm = mv->vm;
 	bool taken;
 
-	if (mv->own)
-		return !atomic_read(&vm->operators) && mutex_trylock(&vm->moving);
+	if (mv->own) {
+		while (!atomic_read(&vm->operators)) {
+			if (try_moving(vm))
+				return true;
+			if (!retires(vm) || core_move_timed_out(mv))
+				break;
+			usleep_range(1000, 5000);
+		}
+		return false;
+	}
 	atomic_inc(&vm->operators);
-	while (!(taken = mutex_trylock(&vm->moving)) && READ_ONCE(vm->own) &&
+	while (!(taken = try_moving(vm)) && (retires(vm) || READ_ONCE(vm->own)) &&
 	       !core_move_timed_out(mv))
 		usleep_range(1000, 5000);
 	atomic_dec(&vm->operators);
@@ -373,6 +436,7 @@ int core_handoff(struct core_vm *vm, struct core_instance *to,
 	mv->began = ktime_get();
 	INIT_LIST_HEAD(&mv->pairs);
 	init_completion(&mv->done);
+	refcount_set(&mv->users, 1);
 	spin_lock_init(&mv->lock);
 	args->deadline_us = args->deadline_us ?: DEADLINE_US;
 	args->timeout_ms = args->timeout_ms ?: TIMEOUT_MS;
@@ -399,10 +463,11 @@ int core_handoff(struct core_vm *vm, struct core_instance *to,
 		r = -EBUSY;
 		strscpy(args->reason, "the operator moves it", sizeof(args->reason));
 	}
-	mutex_unlock(&vm->moving);
+	if (!mv->detached)
+		give_moving(vm);
 out:
 	args->error = -r;
-	kfree(mv);
+	put_move(mv);
 	return r;
 }
 

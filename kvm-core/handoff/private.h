@@ -8,6 +8,7 @@
 #include <linux/completion.h>
 #include <linux/ktime.h>
 #include <linux/list.h>
+#include <linux/refcount.h>
 #include <linux/spinlock.h>
 #include <linux/types.h>
 #include <linux/wait.h>
@@ -50,8 +51,6 @@ struct core_charge {
  * @nr_vcpus:	vCPUs whose descriptors the adopter has
  * @ids:	their numbers, in its order
  * @exits:	likewise: what becomes of their last exit (enum kvm_core_adopt_exit)
- * @source:	the address space that the VM comes from; counted (mmgrab)
- * @lives:	and it is kept from ending (mmget). Otherwise it has ended, and is empty.
  */
 struct core_adopt {
 	struct core_owner owner;
@@ -60,8 +59,6 @@ struct core_adopt {
 	u32 nr_vcpus;
 	s32 *ids;
 	u32 *exits;
-	struct mm_struct *source;
-	bool lives;
 };
 
 /**
@@ -70,7 +67,10 @@ struct core_adopt {
  * @from:	the instance that the VM is on, pinned
  * @to:		the instance that it goes to, pinned by the caller, or @from
  * @own:	the VM's VMM asked
- * @adopt:	the target is another process's; NULL otherwise
+ * @adopt:	the target is another process's; NULL otherwise. The caller's, so of a
+ *		handoff that is @detached not to be looked into
+ * @source:	of an adoption: the address space that the VM comes from; counted (mmgrab)
+ * @lives:	and it is kept from ending (mmget). Otherwise it has ended, and is empty.
  * @mm:		the target's address space
  * @pid:	of the process that the target is for, as the caller sees it
  * @args:	what was asked for, and the result; @args->reason under @lock
@@ -94,6 +94,9 @@ struct core_adopt {
  * @stopped:	when the first vCPU was asked to stop
  * @error:	of the handoff's thread
  * @done:	completed by it
+ * @users:	the caller, and the thread when it is @detached
+ * @detached:	the caller has its result, and the thread goes on without it; before @done
+ * @rest:	@args of the thread then
  * @lock:	see above
  */
 struct core_move {
@@ -102,6 +105,8 @@ struct core_move {
 	struct core_instance *to;
 	bool own;
 	struct core_adopt *adopt;
+	struct mm_struct *source;
+	bool lives;
 	struct mm_struct *mm;
 	pid_t pid;
 	struct kvm_core_move *args;
@@ -123,6 +128,9 @@ struct core_move {
 	ktime_t stopped;
 	int error;
 	struct completion done;
+	refcount_t users;
+	bool detached;
+	struct kvm_core_move rest;
 	spinlock_t lock;		/* see above */
 };
 

@@ -3,14 +3,17 @@
  * vmm-replace: the VMM is replaced, and killed, under a guest with a passed-through device, and
  * KVM's state stays in the kernel.
  */
+#include <dirent.h>
 #include <err.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -30,13 +33,14 @@ static const char usage[] =
 "nvme or edu. The probes of selftests/in-host/vfio-keepalive are set. TAP output.\n"
 "\n"
 "  -n, --replace TIMES  in an orderly way (40)\n"
-"  -k, --kill TIMES     VMMs that are killed (10)\n"
+"  -k, --kill TIMES     VMMs that are killed (20)\n"
 "  -s, --seed SEED      of the moments (1)\n"
 "  -h, --help\n";
 
 #define PATIENCE	120
 #define STEPS		2
-#define EXITS		12
+#define EXITS		100
+#define MIN_EXITS	6
 #define CGROUP		"/tmp/replace-cgroup"
 #define CGROUP_BYTES	"100663296"
 
@@ -244,14 +248,16 @@ static bool kill_it(struct worker *w)
 
 /*
  * The former one dies first, or lives until it is adopted from; the next one is killed on its
- * way, in an exit, or wherever it is after a time.
+ * way, in an exit, or wherever it is after a time. At each point once, then at random.
  */
-static bool one_killed(unsigned int counts[DIE_POINTS])
+static bool one_killed(unsigned int i, unsigned int counts[DIE_POINTS])
 {
 	enum die die = random() % 2 ? 1 + random() % (DIE_POINTS - 1) : DIE_NOT;
 	struct worker next;
 	bool ok = true;
 
+	if (i < DIE_POINTS - 1)
+		die = i + 1;
 	if (s.now.pid && random() % 2)
 		ok = kill_it(&s.now);
 	next = start(die, HOW_KILL, random() % 200);
@@ -275,7 +281,7 @@ static void at_random(void)
 	bool ok = true;
 
 	for (i = 0; ok && i < s.kill; i++) {
-		ok = one_killed(counts);
+		ok = one_killed(i, counts);
 		if (i % 8 == 7)
 			ok = settle() && ok;
 	}
@@ -309,7 +315,7 @@ static void crash(const char *what, enum how how, int signal)
 static void in_stages(void)
 {
 	static const char * const stages[] = {
-		"record", "prepare", "stop", "quiesce", "move", "commit", "retire",
+		"record", "prepare", "stop", "quiesce", "move", "commit",
 	};
 	unsigned int i;
 	char what[80];
@@ -341,9 +347,10 @@ static void adopted_twice(void)
 	bool ok = true;
 	__u32 *a, *b;
 
-	for (n = 0; ok && n < EXITS; n++) {
+	for (n = 0; ok && n < EXITS && (n < MIN_EXITS || !seen[KVM_CORE_ADOPT_EXIT_AGAIN] ||
+					!seen[KVM_CORE_ADOPT_EXIT_WRITE]); n++) {
 		kill_it(&s.now);
-		next = start(DIE_EXIT_DONE, HOW_KILL, n);
+		next = start(DIE_EXIT_DONE, HOW_KILL, n % 12);
 		ok = ends(&next, SIGKILL);
 		a = common->exits[s.r.turn % 2];
 		next = start(DIE_ADOPTED, HOW_KILL, 0);
@@ -359,6 +366,49 @@ static void adopted_twice(void)
 	}
 	check(ok && seen[KVM_CORE_ADOPT_EXIT_AGAIN] && seen[KVM_CORE_ADOPT_EXIT_WRITE],
 	      "adopted twice before KVM_RUN: told of the same exits");
+}
+
+/* The rest of an adoption is waited for, as by any handoff that an operator asks for. */
+static bool wait_for_rest(void)
+{
+	struct kvm_core_move mv = { .flags = KVM_CORE_MOVE_DRY_RUN, .timeout_ms = 60000 };
+	DIR *d = opendir("/sys/kernel/kvm_core/vms");
+	int fd = open("/dev/kvm-core", O_RDWR | O_CLOEXEC);
+	struct dirent *e;
+	bool ok;
+
+	while (d && (e = readdir(d)))
+		if (e->d_name[0] != '.')
+			mv.vm = strtoul(e->d_name, NULL, 0);
+	if (d)
+		closedir(d);
+	snprintf(mv.instance, sizeof(mv.instance), "%s", s.r.name[0]);
+	ok = !ioctl(fd, KVM_CORE_MOVE, &mv) || errno == EALREADY;
+	close(fd);
+	return ok || why("a dry run of a move: %s", mv.reason);
+}
+
+/*
+ * What is left of the former VM is held: the next one runs meanwhile, and is killed; the one after
+ * that has to wait, and has it then.
+ */
+static void in_retire(void)
+{
+	struct worker next;
+	struct up up;
+	bool ok;
+
+	ok = wait_for_rest() && inject_set("retire", "hold", 1) && replace(&up) && steps(STEPS) &&
+	     inject_wait_held("retire", PATIENCE);
+	check(ok, "the VM runs while the former one is being destroyed");
+	ok = kill_it(&s.now) && ok;
+	next = start(DIE_NOT, HOW_KILL, 0);
+	/* Time to come so far that it would be refused. */
+	usleep(300000);
+	ok = inject_set("retire", "hold", 0) && ok;
+	ok = runs(&next, &up) && ok;
+	s.now = next;
+	check(ok && steps(STEPS), "who adopts meanwhile waits for that");
 }
 
 static void make_cgroup(void)
@@ -416,6 +466,7 @@ static void all_tests(void)
 	at_random();
 	crash("a VMM that ends by SIGSEGV, in an exit", HOW_SEGV, SIGSEGV);
 	in_stages();
+	in_retire();
 	adopted_twice();
 	make_cgroup();
 	crash("a VMM that is out of memory, in an exit", HOW_OOM, SIGKILL);
@@ -468,7 +519,7 @@ int main(int argc, char **argv)
 	int c, dev;
 
 	s.replace = 40;
-	s.kill = 10;
+	s.kill = 20;
 	while ((c = getopt_long(argc, argv, "n:k:s:h", longs, NULL)) != -1) {
 		if (c == 'n') {
 			s.replace = strtoul(optarg, NULL, 0);

@@ -209,7 +209,8 @@ enum kvm_core_adopt_exit {
  *		enum kvm_core_adopt_exit
  * @reserved:	0
  * @move:	as for KVM_CORE_VM_MOVE; an empty instance stands for the one that the VM
- *		is on. pid of the result is the caller after commit.
+ *		is on. pid of the result is the caller after commit. COMMIT is the last stage:
+ *		the ioctl does not wait for what is left of the former VM.
  *
  * Errors, beside those of KVM_CORE_VM_MOVE, with the reason in @move: EALREADY it is the
  * caller's VM; EBADF no such descriptor; EINVAL a descriptor is no vCPU of this VM, or one
