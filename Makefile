@@ -37,7 +37,7 @@ help:
 #: make members    compare kvm-n/members.tsv with the structures of the instances
 #: make lint       checkpatch, sparse, W=1, coccicheck, shellcheck
 #: make kselftest  build the kernel's own KVM selftests
-#: make install    install modules, udev rule and kvmctl (DESTDIR=)
+#: make install    install modules, udev rule, kvmctl and libkvmrelay (DESTDIR=)
 #: make clean
 #: Variables: O= where to build, KDIR= kernel headers, KVM_VERSION_1= KVM_VERSION_2=
 
@@ -89,6 +89,8 @@ instance: kvm-core dirty-ring
 		$(if $(KVM_SRC),-s $(KVM_SRC),-v $(or $(KVM_VERSION),newest)) $(VENDOR)-$(N)
 
 tools: prepare
+	@$(MAKE) -s -C libkvmrelay O=$(O)
+	@$(MAKE) -s -C selftests/libkvmrelay O=$(O)
 	@$(MAKE) -s -C selftests/vmm O=$(O)
 	@$(MAKE) -s -C selftests/vfio O=$(O)
 	@$(MAKE) -s -C tools/kvmctl O=$(O)
