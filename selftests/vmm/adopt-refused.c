@@ -33,7 +33,7 @@ static struct attempt good(const struct adopt_vmm *s, const struct order_msg *m)
 	unsigned int i;
 
 	for (i = 0; i < s->shape.cpus; i++)
-		t.fd[i] = s->h.vcpu[i];
+		t.fd[i] = s->from->vcpus[i];
 	snprintf(t.a.move.instance, sizeof(t.a.move.instance), "%s", adopt_opts.name[m->to]);
 	return t;
 }
@@ -50,7 +50,7 @@ static void refused(const struct adopt_vmm *s, struct order_msg *m, struct attem
 		t->a.vcpus = (unsigned long)t->fd;
 	if (!t->a.slots)
 		t->a.slots = (unsigned long)t->slot;
-	r = ioctl(s->h.vm, KVM_CORE_VM_ADOPT, &t->a);
+	r = ioctl(s->from->vm, KVM_CORE_VM_ADOPT, &t->a);
 	if (!r)
 		adopt_broken(m, "\"%s\": it was adopted", reason);
 	else if (errno != error)
@@ -96,7 +96,7 @@ static void bad_vcpus(const struct adopt_vmm *s, struct order_msg *m)
 {
 	REFUSED(EINVAL, "it has 2 vCPUs, 1 are named", t.a.nr_vcpus = 1);
 	REFUSED(EINVAL, "vCPU 0 is named twice", t.fd[1] = t.fd[0]);
-	REFUSED(EINVAL, "is no vCPU of this VM", t.fd[1] = s->h.vm);
+	REFUSED(EINVAL, "is no vCPU of this VM", t.fd[1] = s->from->vm);
 	REFUSED(EINVAL, "is no vCPU of this VM", t.fd[1] = s->fds.mem);
 	REFUSED(EBADF, "there is no descriptor -1", t.fd[1] = -1);
 	REFUSED(EINVAL, "0 vCPUs", t.a.nr_vcpus = 0);
@@ -161,7 +161,7 @@ void adopt_busy(struct adopt_vmm *s, struct order_msg *m)
 	held.a.vcpus = (unsigned long)held.fd;
 	held.a.slots = (unsigned long)held.slot;
 	held.a.move.flags = KVM_CORE_MOVE_DRY_RUN;
-	held.fd[GUEST_MAX_CPUS] = s->h.vm;
+	held.fd[GUEST_MAX_CPUS] = s->from->vm;
 	if (!inject_set("prepare", "hold", 1))
 		adopt_broken(m, "debugfs holds no handoff");
 	pthread_create(&thread, NULL, adopt_dry, &held);

@@ -8,12 +8,6 @@
 #include <unistd.h>
 #include "adopt.h"
 
-static const char *vcpu_name(char name[VFIO_KEEPALIVE_NAME_LEN], unsigned int i)
-{
-	snprintf(name, VFIO_KEEPALIVE_NAME_LEN, "vcpu%u", i);
-	return name;
-}
-
 static void is(struct order_msg *m, const char *what, int r, int wanted)
 {
 	if (r != wanted && !m->ret)
@@ -21,7 +15,12 @@ static void is(struct order_msg *m, const char *what, int r, int wanted)
 }
 
 /* A VM is nothing else, in one session only, and a session is nothing that it could keep. */
-static void refused(struct adopt_vmm *s, struct order_msg *m, int dev)
+static int add(int session, int fd, enum vfio_keepalive_kind kind)
+{
+	return kvmrelay_keep(session, "x", kind, fd, 0, NULL);
+}
+
+static void refused(struct adopt_vmm *s, struct order_msg *m)
 {
 	struct kvm_create_device vfio = { .type = KVM_DEV_TYPE_VFIO };
 	struct kvm_irqfd irqfd = { .fd = s->session, .gsi = 5 };
@@ -29,24 +28,21 @@ static void refused(struct adopt_vmm *s, struct order_msg *m, int dev)
 		.group = KVM_DEV_VFIO_GROUP, .attr = KVM_DEV_VFIO_GROUP_ADD,
 		.addr = (unsigned long)&s->session,
 	};
-	int other = ka_create(dev, "other", 60000, NULL);
+	struct kvmrelay_ticket ticket;
+	int other = kvmrelay_session_create(-1, "other", 60000, &ticket, NULL);
+	int vm = s->from->vm, vcpu = s->from->vcpus[0];
 
-	is(m, "a VM as a vCPU",
-	   ka_add(other, s->h.vm, VFIO_KEEPALIVE_VCPU, "x", 0, NULL, 0), -EINVAL);
-	is(m, "a vCPU as a VM",
-	   ka_add(other, s->h.vcpu[0], VFIO_KEEPALIVE_VM, "x", 0, NULL, 0), -EINVAL);
-	is(m, "memory as a VM",
-	   ka_add(other, s->fds.mem, VFIO_KEEPALIVE_VM, "x", 0, NULL, 0), -EINVAL);
-	is(m, "a session as a VM",
-	   ka_add(other, s->session, VFIO_KEEPALIVE_VM, "x", 0, NULL, 0), -EINVAL);
-	is(m, "a VM that another session has",
-	   ka_add(other, s->h.vm, VFIO_KEEPALIVE_VM, "x", 0, NULL, 0), -EBUSY);
-	is(m, "a vCPU that another session has",
-	   ka_add(other, s->h.vcpu[0], VFIO_KEEPALIVE_VCPU, "x", 0, NULL, 0), -EBUSY);
-	is(m, "a VM that is there already",
-	   ka_add(s->session, s->h.vm, VFIO_KEEPALIVE_VM, "x", 0, NULL, 0), -EEXIST);
-	is(m, "the session as an irqfd", ioctl(s->h.vm, KVM_IRQFD, &irqfd) ? errno : 0, EINVAL);
-	if (!m->ret && ioctl(s->h.vm, KVM_CREATE_DEVICE, &vfio)) {
+	is(m, "a VM as a vCPU", add(other, vm, VFIO_KEEPALIVE_VCPU), -EINVAL);
+	is(m, "a vCPU as a VM", add(other, vcpu, VFIO_KEEPALIVE_VM), -EINVAL);
+	is(m, "memory as a VM", add(other, s->fds.mem, VFIO_KEEPALIVE_VM), -EINVAL);
+	is(m, "a session as a VM", add(other, s->session, VFIO_KEEPALIVE_VM), -EINVAL);
+	is(m, "a VM that another session has", add(other, vm, VFIO_KEEPALIVE_VM), -EBUSY);
+	is(m, "a vCPU that another session has", add(other, vcpu, VFIO_KEEPALIVE_VCPU), -EBUSY);
+	is(m, "a VM that is there already", add(s->session, vm, VFIO_KEEPALIVE_VM), -EEXIST);
+	is(m, "a VM that another session has, as a whole",
+	   kvmrelay_vm_keep(other, "vm", s->from, NULL), -EBUSY);
+	is(m, "the session as an irqfd", ioctl(vm, KVM_IRQFD, &irqfd) ? errno : 0, EINVAL);
+	if (!m->ret && ioctl(vm, KVM_CREATE_DEVICE, &vfio)) {
 		adopt_broken(m, "no kvm-vfio: %s", strerror(errno));
 	} else if (!m->ret) {
 		is(m, "the session as a group",
@@ -56,50 +52,61 @@ static void refused(struct adopt_vmm *s, struct order_msg *m, int dev)
 	close(other);
 }
 
+/* A VM that is kept in part is not kept: its last vCPU is none. */
+static void kept_in_part(struct adopt_vmm *s, struct order_msg *m)
+{
+	unsigned int last = s->from->nr_vcpus - 1;
+	int fd = s->from->vcpus[last];
+
+	s->from->vcpus[last] = s->fds.mem;
+	is(m, "a VM with a vCPU that is none", kvmrelay_vm_keep(s->session, "vm", s->from, NULL),
+	   -EINVAL);
+	s->from->vcpus[last] = fd;
+}
+
+static void add_vm(struct adopt_vmm *s, struct order_msg *m)
+{
+	struct kvmrelay_error why;
+
+	if (kvmrelay_vm_keep(s->session, "vm", s->from, &why))
+		adopt_broken(m, "keeping the VM: %s", why.reason);
+}
+
 void adopt_keep(struct adopt_vmm *s, struct order_msg *m)
 {
-	char name[VFIO_KEEPALIVE_NAME_LEN];
-	int dev = ka_open();
-	unsigned int i;
+	struct kvmrelay_error why;
 
-	s->session = ka_create(dev, "vm", m->nth, &common->ticket);
+	s->session = kvmrelay_session_create(-1, "vm", m->nth, &common->ticket, &why);
 	if (s->session < 0) {
-		adopt_broken(m, "no session: %s", strerror(-s->session));
+		adopt_broken(m, "no session: %s", why.reason);
 		return;
 	}
-	for (i = 0; i < s->shape.cpus; i++)
-		is(m, "adding a vCPU",
-		   ka_add(s->session, s->h.vcpu[i], VFIO_KEEPALIVE_VCPU, vcpu_name(name, i), 0,
-			  NULL, 0), i);
-	is(m, "adding the VM",
-	   ka_add(s->session, s->h.vm, VFIO_KEEPALIVE_VM, "vm", 0, NULL, 0), i);
-	refused(s, m, dev);
-	close(dev);
+	kept_in_part(s, m);
+	add_vm(s, m);
+	is(m, "dropping the VM", kvmrelay_vm_drop(s->session, "vm", NULL), 0);
+	is(m, "taking what was dropped", kvmrelay_take(s->session, "vm.v0", NULL), -ENOENT);
+	add_vm(s, m);
+	refused(s, m);
 }
 
 void adopt_claim(struct adopt_vmm *s, struct order_msg *m)
 {
-	char name[VFIO_KEEPALIVE_NAME_LEN];
-	int dev = ka_open();
-	unsigned int i;
+	struct kvmrelay_error why;
+	int r;
 
-	s->session = ka_claim(dev, &common->ticket);
-	close(dev);
+	s->session = kvmrelay_session_claim(-1, &common->ticket, &why);
 	if (s->session < 0) {
-		adopt_broken(m, "no claim: %s", strerror(-s->session));
+		adopt_broken(m, "no claim: %s", why.reason);
 		return;
 	}
-	is(m, "confirming the claim", ka_confirm(s->session), 0);
-	s->h.vm = ka_get_fd_by_name(s->session, "vm");
-	for (i = 0; i < s->shape.cpus; i++)
-		s->h.vcpu[i] = ka_get_fd_by_name(s->session, vcpu_name(name, i));
-	if (s->h.vm < 0 || s->h.vcpu[i - 1] < 0)
-		adopt_broken(m, "the session has not all descriptors");
-	s->has = true;
+	is(m, "confirming the claim", kvmrelay_session_confirm(s->session, &why), 0);
+	r = kvmrelay_vm_take(s->session, "vm", &s->from, &why);
+	if (r)
+		adopt_broken(m, "the VM of the session: %s", why.reason);
 }
 
 void adopt_release(struct adopt_vmm *s, struct order_msg *m)
 {
-	is(m, "releasing the session", ka_release(s->session, 0, 0), 0);
+	is(m, "releasing the session", kvmrelay_session_release(s->session, NULL), 0);
 	close(s->session);
 }

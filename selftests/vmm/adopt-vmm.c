@@ -40,9 +40,21 @@ int adopt_broken(struct order_msg *m, const char *fmt, ...)
 	return -EPROTO;
 }
 
-static int child_create(struct adopt_vmm *s, struct order_msg *m)
+/* From the VMM's own descriptors, which it may give up with the VM. */
+static void own_parts(struct adopt_vmm *s)
 {
 	unsigned int i;
+
+	vm_parts(s->vm, &s->parts);
+	s->parts.vm.vm = dup(s->vm->fd);
+	for (i = 0; i < s->shape.cpus; i++)
+		s->parts.vcpu[i] = dup(s->vm->vcpu[i].fd);
+	s->from = &s->parts.vm;
+}
+
+static int child_create(struct adopt_vmm *s, struct order_msg *m)
+{
+	struct kvmrelay_error why;
 
 	snprintf(s->path, sizeof(s->path), "/dev/%s", adopt_opts.name[0]);
 	s->vm = vm_create(s->path, &s->shape, &s->fds, &common->report);
@@ -53,15 +65,9 @@ static int child_create(struct adopt_vmm *s, struct order_msg *m)
 	if (m->order == ORDER_DIE_IN_EXIT)
 		s->vm->on_exit = die_in_exit;
 	exits_left = m->nth;
-	s->h.vm = dup(s->vm->fd);
-	for (i = 0; i < s->shape.cpus; i++)
-		s->h.vcpu[i] = dup(s->vm->vcpu[i].fd);
-	s->has = true;
-	if (wire_send_fd(s->sock, s->h.vm))
-		return adopt_broken(m, "sending descriptors");
-	for (i = 0; i < s->shape.cpus; i++)
-		if (wire_send_fd(s->sock, s->h.vcpu[i]))
-			return adopt_broken(m, "sending descriptors");
+	own_parts(s);
+	if (kvmrelay_vm_send(s->sock, s->from, -1, &why))
+		return adopt_broken(m, "%s", why.reason);
 	if (vm_boot(s->vm) || vm_resume(s->vm))
 		return adopt_broken(m, "the VM did not start");
 	return 0;
@@ -69,16 +75,14 @@ static int child_create(struct adopt_vmm *s, struct order_msg *m)
 
 static int child_handles(struct adopt_vmm *s, struct order_msg *m)
 {
-	unsigned int i;
+	struct kvmrelay_error why;
+	int session;
 
-	if (s->has)
+	if (s->from)
 		return 0;
-	s->h.vm = wire_recv_fd(s->sock);
-	for (i = 0; i < s->shape.cpus; i++)
-		s->h.vcpu[i] = wire_recv_fd(s->sock);
-	s->has = true;
-	return s->h.vm < 0 || s->h.vcpu[s->shape.cpus - 1] < 0 ?
-	       adopt_broken(m, "receiving descriptors") : 0;
+	if (kvmrelay_vm_receive(s->sock, &s->from, &session, &why))
+		return adopt_broken(m, "%s", why.reason);
+	return 0;
 }
 
 int adopt_room(struct adopt_vmm *s, struct order_msg *m)
@@ -86,7 +90,7 @@ int adopt_room(struct adopt_vmm *s, struct order_msg *m)
 	if (child_handles(s, m))
 		return m->ret;
 	snprintf(s->path, sizeof(s->path), "/dev/%s", adopt_opts.name[m->to]);
-	s->vm = vm_make_room(s->path, &s->shape, &s->fds, &common->report, &s->h);
+	s->vm = vm_make_room(s->path, &s->shape, &s->fds, &common->report, s->from);
 	if (!s->vm)
 		return adopt_broken(m, "no room for the VM");
 	s->vm->on_gone = on_gone;
@@ -95,9 +99,13 @@ int adopt_room(struct adopt_vmm *s, struct order_msg *m)
 
 static int child_adopt(struct adopt_vmm *s, struct order_msg *m)
 {
+	struct kvmrelay_error why;
+
 	if (adopt_room(s, m))
 		return m->ret;
-	m->ret = vm_adopt(s->vm, &m->mv, s->exits);
+	m->ret = vm_adopt(s->vm, &m->mv, s->exits, &why);
+	if (m->ret)
+		snprintf(m->why, sizeof(m->why), "%s", why.reason);
 	if (m->ret || m->mv.flags & KVM_CORE_MOVE_DRY_RUN) {
 		vm_destroy(s->vm);
 		s->vm = NULL;
@@ -192,20 +200,21 @@ static int check_pages(const struct adopt_vmm *s, struct order_msg *m, unsigned 
 static int child_collect(struct adopt_vmm *s, struct order_msg *m)
 {
 	bool *seen = calloc(s->shape.mem >> 12, sizeof(*seen));
-	struct ring ring;
+	struct kvmrelay_error why;
+	struct kvmrelay_ring *ring;
 	unsigned int i;
 
 	for (i = 0; seen && !m->ret && i < s->shape.cpus; i++) {
-		if (ring_open(&ring, &s->vm->vcpu[i])) {
-			adopt_broken(m, "no dirty ring");
+		if (kvmrelay_ring_open(&ring, s->vm->vcpu[i].fd, s->shape.ring, common->next[i],
+				       &why)) {
+			adopt_broken(m, "%s", why.reason);
 			break;
 		}
-		ring.next = common->next[i];
-		ring_collect(&ring, note_page, seen);
-		common->next[i] = ring.next;
-		if (ring_reset(&ring) < 0)
-			adopt_broken(m, "dirty rings are not reset");
-		ring_close(&ring);
+		kvmrelay_ring_collect(ring, note_page, seen);
+		common->next[i] = kvmrelay_ring_next(ring);
+		if (kvmrelay_ring_reset(ring, &why) < 0)
+			adopt_broken(m, "%s", why.reason);
+		kvmrelay_ring_close(ring);
 		if (!m->ret)
 			check_pages(s, m, i, seen);
 	}

@@ -2,7 +2,6 @@
 /* Taking over a VM whose descriptors came from another process. */
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/kvm_core.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
@@ -10,10 +9,40 @@
 #include <unistd.h>
 #include "vmm.h"
 
-static int map_memory(struct vm *vm)
+void vm_parts_begin(struct vm_parts *parts, const struct vm_shape *shape,
+		    const struct vm_fds *fds)
 {
-	vm->mem = mmap(NULL, vm->shape.mem, PROT_READ | PROT_WRITE, MAP_SHARED,
-		       vm->fds.mem, 0);
+	parts->slot = (struct kvmrelay_slot){
+		.size = shape->mem,
+		.memory = fds->mem,
+	};
+	parts->vm = (struct kvmrelay_vm){
+		.vm = -1,
+		.nr_vcpus = shape->cpus,
+		.vcpus = parts->vcpu,
+		.nr_slots = 1,
+		.slots = &parts->slot,
+	};
+}
+
+void vm_parts(const struct vm *vm, struct vm_parts *parts)
+{
+	unsigned int i;
+
+	vm_parts_begin(parts, &vm->shape, &vm->fds);
+	parts->slot.addr = vm->mem;
+	parts->vm.vm = vm->fd;
+	for (i = 0; i < vm->shape.cpus; i++)
+		parts->vcpu[i] = vm->vcpu[i].fd;
+}
+
+static int map_memory(struct vm *vm, const struct kvmrelay_slot *slot)
+{
+	if (slot->size != vm->shape.mem)
+		return vmm_error(0, "memslot of %llu bytes, not %llu", slot->size,
+				 vm->shape.mem);
+	vm->mem = mmap(NULL, slot->size, PROT_READ | PROT_WRITE, MAP_SHARED, slot->memory,
+		       slot->offset);
 	if (vm->mem != MAP_FAILED)
 		return 0;
 	vm->mem = NULL;
@@ -41,7 +70,7 @@ static int map_vcpus(struct vm *vm)
 
 struct vm *vm_make_room(const char *path, const struct vm_shape *shape,
 			const struct vm_fds *fds, struct vm_report *report,
-			const struct vm_handles *h)
+			const struct kvmrelay_vm *from)
 {
 	struct vm *vm = calloc(1, sizeof(*vm));
 	unsigned int i;
@@ -59,7 +88,7 @@ struct vm *vm_make_room(const char *path, const struct vm_shape *shape,
 	vm->has_irqfds = true;
 	pthread_mutex_init(&vm->lock, NULL);
 	pthread_cond_init(&vm->changed, NULL);
-	vm->fd = dup(h->vm);
+	vm->fd = dup(from->vm);
 	vm->kvm = open(path, O_RDWR | O_CLOEXEC);
 	size = ioctl(vm->kvm, KVM_GET_VCPU_MMAP_SIZE, 0);
 	vm->run_size = size < 0 ? 0 : size;
@@ -67,43 +96,28 @@ struct vm *vm_make_room(const char *path, const struct vm_shape *shape,
 		vm->vcpu[i].vm = vm;
 		vm->vcpu[i].id = i;
 		vm->vcpu[i].pause = true;
-		vm->vcpu[i].fd = dup(h->vcpu[i]);
+		vm->vcpu[i].fd = dup(from->vcpus[i]);
 	}
 	if (size < (int)sizeof(struct kvm_run)) {
 		vmm_error(errno, "%s", path);
 		vm_destroy(vm);
 		return NULL;
 	}
-	if (map_memory(vm)) {
+	if (map_memory(vm, &from->slots[0])) {
 		vm_destroy(vm);
 		return NULL;
 	}
 	return vm;
 }
 
-int vm_adopt(struct vm *vm, struct kvm_core_move *mv, __u32 *exits)
+int vm_adopt(struct vm *vm, struct kvm_core_move *mv, __u32 *exits,
+	     struct kvmrelay_error *why)
 {
-	struct kvm_core_adopt_slot slot = {
-		.size = vm->shape.mem,
-		.userspace_addr = (unsigned long)vm->mem,
-	};
-	__s32 fds[GUEST_MAX_CPUS];
-	struct kvm_core_adopt a = {
-		.argsz = sizeof(a),
-		.nr_vcpus = vm->shape.cpus,
-		.nr_slots = 1,
-		.vcpus = (unsigned long)fds,
-		.slots = (unsigned long)&slot,
-		.exits = (unsigned long)exits,
-		.move = *mv,
-	};
-	unsigned int i;
+	struct vm_parts parts;
 	int r;
 
-	for (i = 0; i < vm->shape.cpus; i++)
-		fds[i] = vm->vcpu[i].fd;
-	r = ioctl(vm->fd, KVM_CORE_VM_ADOPT, &a) ? -errno : 0;
-	*mv = a.move;
+	vm_parts(vm, &parts);
+	r = kvmrelay_vm_adopt(&parts.vm, mv, exits, why);
 	if (r || mv->flags & KVM_CORE_MOVE_DRY_RUN)
 		return r;
 	return map_vcpus(vm);

@@ -6,10 +6,8 @@
 #ifndef ADOPT_H
 #define ADOPT_H
 
-#include <linux/kvm_core.h>
 #include <linux/types.h>
 #include <stdbool.h>
-#include "../vfio/vfio.h"
 #include "vmm.h"
 
 /* What vmm-adopt was started with. */
@@ -47,7 +45,7 @@ struct order_msg {
 	__u32		nth;	/* exit to be killed in */
 	__s32		ret;
 	struct kvm_core_move mv;
-	char		why[200];
+	char		why[KVMRELAY_REASON_LEN];
 };
 
 /* Of all processes. */
@@ -60,7 +58,7 @@ struct common {
 	/* The entry of each dirty ring to be collected next: the collector's to know. */
 	__u32		next[GUEST_MAX_CPUS];
 	/* Of the session that keeps the VM. */
-	struct ticket	ticket;
+	struct kvmrelay_ticket ticket;
 };
 
 extern struct common *common;
@@ -70,13 +68,51 @@ struct adopt_vmm {
 	int		sock;
 	struct vm_shape	shape;
 	struct vm_fds	fds;
-	struct vm_handles h;
-	bool		has;
+	/* What it was given, or has made itself: parts */
+	struct kvmrelay_vm *from;
+	struct vm_parts	parts;
 	struct vm	*vm;
 	char		path[64];
 	__u32		exits[GUEST_MAX_CPUS];
 	int		session;
 };
+
+/* adopt-stage.c: the coordinator */
+
+/* A VMM, seen from there */
+struct vmm {
+	pid_t	pid;
+	int	sock;
+	bool	has;	/* the descriptors */
+};
+
+/* The holder of the descriptors, who looks at the guest, too */
+struct stage {
+	struct watch	w;
+	struct vm_fds	fds;
+	struct kvmrelay_vm *vm;
+	struct vmm	vmm[2];
+};
+
+bool vmm_start(struct stage *st, unsigned int n);
+void vmm_end(struct vmm *v, bool kill_it);
+/* In the place of a VMM that is dead */
+enum watch_result vmm_start_again(struct stage *st, unsigned int n);
+/* With two VMMs; entries of a dirty ring, or 0 */
+bool stage_open(struct stage *st, unsigned int guest, __u32 ring);
+void stage_close(struct stage *st);
+/* From here on only the VMMs, or a session, have the descriptors. */
+void stage_close_vm(struct stage *st);
+/* And VMM 0 has made the VM, and runs it */
+enum watch_result stage_begin(struct stage *st, unsigned int guest, __u32 ring);
+struct order_msg order_message(unsigned int to, bool same);
+bool order_tell(struct stage *st, unsigned int n, enum order order, struct order_msg *m);
+/* An order and the answer; the guest is looked after meanwhile. */
+enum watch_result order_give(struct stage *st, unsigned int n, enum order what,
+			     struct order_msg *m);
+/* VMM n takes the VM from the other one, which is there still unless it is dead. */
+enum watch_result stage_adopt(struct stage *st, unsigned int n, unsigned int to, bool same,
+			      bool dead, __u64 *downtime);
 
 /* adopt-vmm.c */
 int adopt_broken(struct order_msg *m, const char *fmt, ...) __printf(2, 3);

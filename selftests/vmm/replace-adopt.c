@@ -59,7 +59,7 @@ int replace_adopt(struct replace_vmm *v, struct kvm_core_move *mv)
 	int r;
 
 	fill(v, &t, mv);
-	r = ioctl(v->h.vm, KVM_CORE_VM_ADOPT, &t.a) ? -errno : 0;
+	r = ioctl(v->h.vm.vm, KVM_CORE_VM_ADOPT, &t.a) ? -errno : 0;
 	*mv = t.a.move;
 	if (!r)
 		map_run(v);
@@ -68,7 +68,7 @@ int replace_adopt(struct replace_vmm *v, struct kvm_core_move *mv)
 
 static void refuse(struct replace_vmm *v, struct attempt *t, int error, const char *reason)
 {
-	int r = ioctl(v->h.vm, KVM_CORE_VM_ADOPT, &t->a) ? errno : 0;
+	int r = ioctl(v->h.vm.vm, KVM_CORE_VM_ADOPT, &t->a) ? errno : 0;
 
 	if (r != error || !strstr(t->a.move.reason, reason))
 		errx(1, "\"%s\": %s: %s", reason, strerror(r), t->a.move.reason);

@@ -229,12 +229,13 @@ static void take_all(struct replace_vmm *v)
 	v->fds.irq[0] = v->d.msi;
 	v->journal_fd = take(v, "devices");
 	journal_map(v);
-	v->h.vm = take(v, "vm");
+	vm_parts_begin(&v->h, &v->r->shape, &v->fds);
+	v->h.vm.vm = take(v, "vm");
 	v->vfio = take(v, "kvm-vfio");
 	for (i = 0; i < v->r->shape.cpus; i++)
 		v->h.vcpu[i] = take(v, cpu_name(name, i));
 	device_map_bar(&v->d);
-	v->vm = vm_make_room(v->path, &v->r->shape, &v->fds, &v->common->report, &v->h);
+	v->vm = vm_make_room(v->path, &v->r->shape, &v->fds, &v->common->report, &v->h.vm);
 	if (!v->vm)
 		errx(1, "no room");
 	r = replace_mappings_drop(&v->d);

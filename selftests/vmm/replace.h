@@ -100,7 +100,7 @@ struct replace_vmm {
 	struct device	d;
 	struct vm	*vm;
 	struct vm_fds	fds;
-	struct vm_handles h;
+	struct vm_parts h;
 	int		vfio;		/* kvm-vfio */
 	int		session;
 	struct journal	*journal;

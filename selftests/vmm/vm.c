@@ -110,19 +110,13 @@ static int add_irqchip(struct vm *vm)
 
 static int add_rings(struct vm *vm)
 {
-	struct kvm_enable_cap cap = {
-		.cap = KVM_CAP_DIRTY_LOG_RING,
-		.args = { vm->shape.ring * sizeof(struct kvm_dirty_gfn) },
-	};
+	struct kvmrelay_error why;
+	int r;
 
 	if (!vm->shape.ring)
 		return 0;
-	if (ioctl(vm->fd, KVM_CHECK_EXTENSION, KVM_CAP_DIRTY_LOG_RING_ACQ_REL) > 0)
-		cap.cap = KVM_CAP_DIRTY_LOG_RING_ACQ_REL;
-	if (ioctl(vm->fd, KVM_ENABLE_CAP, &cap))
-		return vmm_error(errno, "%s: dirty rings of %u entries", vm->path,
-				 vm->shape.ring);
-	return 0;
+	r = kvmrelay_ring_enable(vm->fd, vm->shape.ring, &why);
+	return r ? vmm_error(-r, "%s: %s", vm->path, why.reason) : 0;
 }
 
 static int add_memory(struct vm *vm)

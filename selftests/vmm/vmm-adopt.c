@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include <kselftest.h>
+#include "../vfio/vfio.h"
 #include "adopt.h"
 
 static const char usage[] =
@@ -41,210 +42,13 @@ struct adopt_options adopt_opts = {
 	.patience = 120,
 };
 
-/* More entries than pages, and more steps than the guest needs to write to them all. */
-#define RING_PAGES	256
+/* More entries than a vCPU has pages, and more steps than the guest needs to write to them all. */
 #define RING_ENTRIES	4096
 #define RING_STEPS	20
 
 #define EXITS		10
 
 struct common *common;
-
-/* A VMM, seen from here. */
-struct vmm {
-	pid_t	pid;
-	int	sock;
-	bool	has;	/* the descriptors */
-};
-
-/* This process: the holder of the descriptors, who looks at the guest, too. */
-struct stage {
-	struct watch	w;
-	struct vm_fds	fds;
-	struct vm_handles h;
-	struct vmm	vmm[2];
-};
-
-static bool vmm_start(struct stage *st, unsigned int n)
-{
-	struct vmm *v = &st->vmm[n];
-	int sock[2];
-
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sock))
-		return false;
-	fflush(NULL);
-	v->has = false;
-	v->pid = fork();
-	if (!v->pid) {
-		struct adopt_vmm s = {
-			.sock = sock[1],
-			.shape = st->w.shape,
-			.fds = st->fds,
-		};
-		unsigned int i;
-
-		/* A VMM has nothing but what it is given. */
-		for (i = 0; i < 2; i++)
-			if (st->vmm[i].sock > 0)
-				close(st->vmm[i].sock);
-		close(sock[0]);
-		if (st->h.vm > 0) {
-			close(st->h.vm);
-			for (i = 0; i < st->w.shape.cpus; i++)
-				close(st->h.vcpu[i]);
-		}
-		munmap(st->w.mem, st->w.shape.mem);
-		adopt_vmm_run(&s);
-	}
-	close(sock[1]);
-	v->sock = sock[0];
-	return v->pid > 0;
-}
-
-static void vmm_end(struct vmm *v, bool kill_it)
-{
-	if (v->sock > 0)
-		close(v->sock);
-	v->sock = 0;
-	if (v->pid > 0) {
-		if (kill_it)
-			kill(v->pid, SIGKILL);
-		waitpid(v->pid, NULL, 0);
-	}
-	v->pid = 0;
-}
-
-static bool tell(struct stage *st, unsigned int n, enum order order, struct order_msg *m)
-{
-	struct vmm *v = &st->vmm[n];
-	unsigned int i;
-
-	m->order = order;
-	if (send(v->sock, m, sizeof(*m), MSG_NOSIGNAL) != sizeof(*m))
-		return false;
-	if (order == ORDER_CREATE || order == ORDER_DIE_IN_EXIT) {
-		st->h.vm = wire_recv_fd(v->sock);
-		for (i = 0; i < st->w.shape.cpus; i++)
-			st->h.vcpu[i] = wire_recv_fd(v->sock);
-		v->has = true;
-	} else if (!v->has) {
-		if (wire_send_fd(v->sock, st->h.vm))
-			return false;
-		for (i = 0; i < st->w.shape.cpus; i++)
-			if (wire_send_fd(v->sock, st->h.vcpu[i]))
-				return false;
-		v->has = true;
-	}
-	return true;
-}
-
-/* The answer; the guest is looked after meanwhile. */
-static bool answer(struct stage *st, unsigned int n, struct order_msg *m)
-{
-	struct pollfd p = { .fd = st->vmm[n].sock, .events = POLLIN };
-
-	while (!poll(&p, 1, 0))
-		watch_pump(&st->w, 1);
-	return recv(p.fd, m, sizeof(*m), MSG_WAITALL) == sizeof(*m);
-}
-
-static enum watch_result give_order(struct stage *st, unsigned int n, enum order what,
-				    struct order_msg *m)
-{
-	struct watch *w = &st->w;
-
-	if (!tell(st, n, what, m) || !answer(st, n, m)) {
-		snprintf(w->why, sizeof(w->why), "VMM %u does not answer to order %u", n,
-			 what);
-		return WATCH_FAIL;
-	}
-	if (!m->ret)
-		return WATCH_OK;
-	if (m->why[0])
-		snprintf(w->why, sizeof(w->why), "%.200s", m->why);
-	else
-		snprintf(w->why, sizeof(w->why), "stage %u: %.128s (%s)", m->mv.stage,
-			 m->mv.reason, strerror(-m->ret));
-	return WATCH_FAIL;
-}
-
-static struct order_msg message(unsigned int to, bool same)
-{
-	struct order_msg m = {
-		.to = to,
-		.mv = { .deadline_us = 5000000, .timeout_ms = 60000 },
-	};
-
-	if (!same)
-		snprintf(m.mv.instance, sizeof(m.mv.instance), "%s", adopt_opts.name[to]);
-	return m;
-}
-
-/* VMM n takes the VM from the other one, which is there still unless it is dead. */
-static enum watch_result adopt(struct stage *st, unsigned int n, unsigned int to,
-			       bool same, bool dead, __u64 *downtime)
-{
-	struct guest_shared *sh = vm_shared(st->w.mem);
-	struct order_msg m = message(to, same);
-	enum watch_result r;
-
-	r = give_order(st, n, ORDER_ADOPT, &m);
-	*downtime += m.mv.downtime_ns;
-	VMM_STORE(sh->passes, sh->passes + 1);
-	VMM_STORE(sh->epoch, sh->epoch + 1);
-	if (r == WATCH_OK && !dead) {
-		m = message(to, same);
-		r = give_order(st, !n, ORDER_LEFT, &m);
-	}
-	if (r == WATCH_OK && st->w.shape.ring) {
-		m = message(to, same);
-		r = give_order(st, n, ORDER_COLLECT, &m);
-	}
-	if (r == WATCH_OK) {
-		m = message(to, same);
-		r = give_order(st, n, ORDER_GO, &m);
-	}
-	return r;
-}
-
-static bool stage_open(struct stage *st, unsigned int guest, __u32 ring)
-{
-	struct vm_shape shape = adopt_opts.shape;
-
-	shape.ring = ring;
-	if (ring)
-		shape.ws_per_cpu = RING_PAGES << 12;
-	memset(st, 0, sizeof(*st));
-	memset(common, 0, sizeof(*common));
-	shape.guest = guest;
-	if (vm_fds_make(&shape, &st->fds))
-		return false;
-	if (watch_open(&st->w, &shape, &st->fds, &common->report))
-		return false;
-	st->w.patience = adopt_opts.patience;
-	return vmm_start(st, 0) && vmm_start(st, 1);
-}
-
-static void close_handles(struct stage *st)
-{
-	unsigned int i;
-
-	if (st->h.vm <= 0)
-		return;
-	close(st->h.vm);
-	for (i = 0; i < st->w.shape.cpus; i++)
-		close(st->h.vcpu[i]);
-	st->h.vm = 0;
-}
-
-static void stage_close(struct stage *st)
-{
-	vmm_end(&st->vmm[0], true);
-	vmm_end(&st->vmm[1], true);
-	close_handles(st);
-	watch_close(&st->w);
-	vm_fds_close(&st->fds);
-}
 
 static void result(struct stage *st, const char *name, enum watch_result r,
 		   const char *more)
@@ -256,28 +60,6 @@ static void result(struct stage *st, const char *name, enum watch_result r,
 	else
 		ksft_test_result_fail("%s: %s\n", name, st->w.why);
 	fflush(stdout);
-}
-
-static enum watch_result begin(struct stage *st, unsigned int guest, __u32 ring)
-{
-	struct order_msg m = message(0, false);
-	enum watch_result r;
-
-	if (!stage_open(st, guest, ring)) {
-		snprintf(st->w.why, sizeof(st->w.why), "no processes");
-		return WATCH_FAIL;
-	}
-	r = give_order(st, 0, ORDER_CREATE, &m);
-	return r == WATCH_OK ? watch_steps(&st->w, adopt_opts.steps) : r;
-}
-
-/* In the place of a VMM that is dead. */
-static enum watch_result start_again(struct stage *st, unsigned int n)
-{
-	if (vmm_start(st, n))
-		return WATCH_OK;
-	snprintf(st->w.why, sizeof(st->w.why), "no other VMM");
-	return WATCH_FAIL;
 }
 
 /* The guest goes on, comes to its end, and has lost nothing. */
@@ -306,12 +88,12 @@ static void test_guest(unsigned int guest)
 		ksft_test_result_skip("%s: its pages come from one VMM\n", name);
 		return;
 	}
-	r = begin(&st, guest, 0);
+	r = stage_begin(&st, guest, 0);
 	for (i = 0; r == WATCH_OK && i < adopt_opts.times; i++) {
 		/* Instances 0 to 1, 1 to 1, 1 to 0, 0 to 0. */
 		unsigned int to = (i + 2) / 2 % 2;
 
-		r = adopt(&st, (i + 1) % 2, to, i % 2, false, &downtime);
+		r = stage_adopt(&st, (i + 1) % 2, to, i % 2, false, &downtime);
 		n += r == WATCH_OK;
 		if (r == WATCH_OK)
 			r = watch_steps(&st.w, adopt_opts.steps);
@@ -326,33 +108,33 @@ static void test_guest(unsigned int guest)
 
 static void test_orders(const char *name, enum order what)
 {
-	struct order_msg m = message(1, false);
+	struct order_msg m = order_message(1, false);
 	enum watch_result r;
 	__u64 downtime = 0;
 	struct stage st;
 
-	r = begin(&st, GUEST_irqfd_msi, 0);
+	r = stage_begin(&st, GUEST_irqfd_msi, 0);
 	if (r == WATCH_OK)
-		r = give_order(&st, 1, what, &m);
+		r = order_give(&st, 1, what, &m);
 	if (r == WATCH_OK)
 		r = watch_steps(&st.w, adopt_opts.steps);
 	if (r == WATCH_OK)
-		r = adopt(&st, 1, 1, false, false, &downtime);
+		r = stage_adopt(&st, 1, 1, false, false, &downtime);
 	go_on_and_end(&st, name, r);
 }
 
 static void test_own(void)
 {
-	struct order_msg m = message(1, false);
+	struct order_msg m = order_message(1, false);
 	enum watch_result r;
 	__u64 downtime = 0;
 	struct stage st;
 
-	r = begin(&st, GUEST_spin, 0);
+	r = stage_begin(&st, GUEST_spin, 0);
 	if (r == WATCH_OK)
-		r = adopt(&st, 1, 1, false, false, &downtime);
+		r = stage_adopt(&st, 1, 1, false, false, &downtime);
 	if (r == WATCH_OK)
-		r = give_order(&st, 1, ORDER_OWN, &m);
+		r = order_give(&st, 1, ORDER_OWN, &m);
 	go_on_and_end(&st, "a VMM that adopts its own VM", r);
 }
 
@@ -367,11 +149,11 @@ static void test_rings(void)
 	struct stage st;
 	unsigned int i;
 
-	r = begin(&st, GUEST_mem, RING_ENTRIES);
+	r = stage_begin(&st, GUEST_mem, RING_ENTRIES);
 	for (i = 0; r == WATCH_OK && i < 4; i++) {
 		r = watch_steps(&st.w, RING_STEPS);
 		if (r == WATCH_OK)
-			r = adopt(&st, (i + 1) % 2, (i + 2) / 2 % 2, i % 2, false, &downtime);
+			r = stage_adopt(&st, (i + 1) % 2, (i + 2) / 2 % 2, i % 2, false, &downtime);
 	}
 	if (r == WATCH_OK)
 		r = watch_finish(&st.w);
@@ -390,7 +172,7 @@ static void test_killed(unsigned int guest, bool same)
 
 	snprintf(name, sizeof(name), "killed, then adopted on %s instance: %s",
 		 same ? "the same" : "another", guest_name(guest));
-	r = begin(&st, guest, 0);
+	r = stage_begin(&st, guest, 0);
 	if (r == WATCH_OK) {
 		vmm_end(&st.vmm[0], true);
 		for (i = 0; i < adopt_opts.shape.cpus; i++)
@@ -404,42 +186,42 @@ static void test_killed(unsigned int guest, bool same)
 		}
 	}
 	if (r == WATCH_OK)
-		r = adopt(&st, 1, !same, same, true, &downtime);
+		r = stage_adopt(&st, 1, !same, same, true, &downtime);
 	if (r == WATCH_OK)
 		r = watch_steps(&st.w, adopt_opts.steps);
 	if (r == WATCH_OK)
-		r = start_again(&st, 0);
+		r = vmm_start_again(&st, 0);
 	if (r == WATCH_OK)
-		r = adopt(&st, 0, same, false, false, &downtime);
+		r = stage_adopt(&st, 0, same, false, false, &downtime);
 	go_on_and_end(&st, name, r);
 }
 
 /* The adopter is killed in the middle: the VM is its own in the end, and of the next one. */
 static void test_adopter_killed(const char *stage)
 {
-	struct order_msg m = message(1, false), left = m;
+	struct order_msg m = order_message(1, false), left = m;
 	enum watch_result r;
 	__u64 downtime = 0;
 	struct stage st;
 	char name[64];
 
 	snprintf(name, sizeof(name), "the adopter is killed at stage %s", stage);
-	r = begin(&st, GUEST_irqfd_msi, 0);
+	r = stage_begin(&st, GUEST_irqfd_msi, 0);
 	if (r == WATCH_OK) {
 		r = WATCH_FAIL;
 		snprintf(st.w.why, sizeof(st.w.why), "debugfs holds no handoff");
-		if (inject_set(stage, "hold", 1) && tell(&st, 1, ORDER_ADOPT, &m) &&
+		if (inject_set(stage, "hold", 1) && order_tell(&st, 1, ORDER_ADOPT, &m) &&
 		    inject_wait_held(stage, adopt_opts.patience) && !kill(st.vmm[1].pid, SIGKILL))
 			r = WATCH_OK;
 		inject_set(stage, "hold", 0);
 		vmm_end(&st.vmm[1], true);
 	}
 	if (r == WATCH_OK)
-		r = give_order(&st, 0, ORDER_LEFT, &left);
+		r = order_give(&st, 0, ORDER_LEFT, &left);
 	if (r == WATCH_OK)
-		r = start_again(&st, 1);
+		r = vmm_start_again(&st, 1);
 	if (r == WATCH_OK)
-		r = adopt(&st, 1, 0, false, true, &downtime);
+		r = stage_adopt(&st, 1, 0, false, true, &downtime);
 	go_on_and_end(&st, name, r);
 }
 
@@ -460,17 +242,17 @@ static void test_killed_in_exit(unsigned int guest)
 	/* Another vCPU's device would have been killed in the middle. */
 	adopt_opts.shape.cpus = 1;
 	for (n = 0; r == WATCH_OK; n++) {
-		struct order_msg m = message(0, false);
+		struct order_msg m = order_message(0, false);
 
 		m.nth = 5 * n;
-		if (!stage_open(&st, guest, 0) || !tell(&st, 0, ORDER_DIE_IN_EXIT, &m)) {
+		if (!stage_open(&st, guest, 0) || !order_tell(&st, 0, ORDER_DIE_IN_EXIT, &m)) {
 			snprintf(st.w.why, sizeof(st.w.why), "no processes");
 			r = WATCH_FAIL;
 			break;
 		}
 		waitpid(st.vmm[0].pid, NULL, 0);
 		st.vmm[0].pid = 0;
-		r = adopt(&st, 1, n % 2, !(n % 2), true, &downtime);
+		r = stage_adopt(&st, 1, n % 2, !(n % 2), true, &downtime);
 		if (r == WATCH_OK)
 			r = watch_steps(&st.w, adopt_opts.steps);
 		if (r == WATCH_OK)
@@ -496,7 +278,7 @@ static void crash(struct stage *st, unsigned int n, unsigned int i)
 /* Nobody but a session has the VM while there is no VMM. */
 static void test_session(unsigned int guest)
 {
-	struct order_msg m = message(0, true);
+	struct order_msg m = order_message(0, true);
 	enum watch_result r;
 	__u64 downtime = 0;
 	struct stage st;
@@ -505,26 +287,26 @@ static void test_session(unsigned int guest)
 
 	snprintf(name, sizeof(name), "killed, then claimed from a session: %s",
 		 guest_name(guest));
-	r = begin(&st, guest, 0);
+	r = stage_begin(&st, guest, 0);
 	m.nth = 600000;
 	if (r == WATCH_OK)
-		r = give_order(&st, 0, ORDER_KEEP, &m);
-	close_handles(&st);
+		r = order_give(&st, 0, ORDER_KEEP, &m);
+	stage_close_vm(&st);
 	for (i = 0; r == WATCH_OK && i < adopt_opts.times; i++) {
 		crash(&st, i % 2, i);
-		r = start_again(&st, !(i % 2));
+		r = vmm_start_again(&st, !(i % 2));
 		st.vmm[!(i % 2)].has = true;
-		m = message(0, true);
+		m = order_message(0, true);
 		if (r == WATCH_OK)
-			r = give_order(&st, !(i % 2), ORDER_CLAIM, &m);
+			r = order_give(&st, !(i % 2), ORDER_CLAIM, &m);
 		if (r == WATCH_OK)
-			r = adopt(&st, !(i % 2), i / 2 % 2, false, true, &downtime);
+			r = stage_adopt(&st, !(i % 2), i / 2 % 2, false, true, &downtime);
 		if (r == WATCH_OK)
 			r = watch_steps(&st.w, adopt_opts.steps);
 	}
-	m = message(0, true);
+	m = order_message(0, true);
 	if (r == WATCH_OK)
-		r = give_order(&st, i % 2, ORDER_RELEASE, &m);
+		r = order_give(&st, i % 2, ORDER_RELEASE, &m);
 	if (r == WATCH_OK)
 		r = watch_finish(&st.w);
 	result(&st, name, r, "");
@@ -535,7 +317,7 @@ static void test_session(unsigned int guest)
 static bool session_gone(void)
 {
 	int dev = ka_open();
-	bool gone = ka_wait_gone(dev, common->ticket.id, adopt_opts.patience * 1000);
+	bool gone = ka_wait_gone(dev, common->ticket.session, adopt_opts.patience * 1000);
 
 	close(dev);
 	return gone && !left_vms();
@@ -544,15 +326,15 @@ static bool session_gone(void)
 /* The session's time ends: the VM is gone, and nothing has kept it. */
 static void test_session_ends(void)
 {
-	struct order_msg m = message(0, true);
+	struct order_msg m = order_message(0, true);
 	enum watch_result r;
 	struct stage st;
 
-	r = begin(&st, GUEST_spin, 0);
+	r = stage_begin(&st, GUEST_spin, 0);
 	m.nth = 300;
 	if (r == WATCH_OK)
-		r = give_order(&st, 0, ORDER_KEEP, &m);
-	close_handles(&st);
+		r = order_give(&st, 0, ORDER_KEEP, &m);
+	stage_close_vm(&st);
 	crash(&st, 0, 0);
 	if (r == WATCH_OK && !session_gone()) {
 		snprintf(st.w.why, sizeof(st.w.why), "the session or the VM is still there");

@@ -13,6 +13,7 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <kvmrelay.h>
 #include "guest/abi.h"
 
 #define VMM_LOAD(x)	__atomic_load_n(&(x), __ATOMIC_ACQUIRE)
@@ -111,22 +112,25 @@ struct vm *vm_create(const char *path, const struct vm_shape *shape,
 void vm_destroy(struct vm *vm);
 
 /* adopt.c: a VM of another process's, by its descriptors */
-struct kvm_core_move;
 
-struct vm_handles {
-	int	vm;
+/* As libkvmrelay wants it; the descriptors are the VM's. */
+struct vm_parts {
+	struct kvmrelay_vm vm;
 	int	vcpu[GUEST_MAX_CPUS];
+	struct kvmrelay_slot slot;
 };
 
+void vm_parts(const struct vm *vm, struct vm_parts *parts);
+/* The same, with descriptors of the VM and its vCPUs still to be filled in. */
+void vm_parts_begin(struct vm_parts *parts, const struct vm_shape *shape,
+		    const struct vm_fds *fds);
 /* With the memory mapped, and descriptors of its own for the VM: not yet adopted. */
 struct vm *vm_make_room(const char *path, const struct vm_shape *shape,
 			const struct vm_fds *fds, struct vm_report *report,
-			const struct vm_handles *h);
-/*
- * A negative errno; mv has the reason, and nothing is printed. exits, of each vCPU or
- * NULL: enum kvm_core_adopt_exit.
- */
-int vm_adopt(struct vm *vm, struct kvm_core_move *mv, __u32 *exits);
+			const struct kvmrelay_vm *from);
+/* As kvmrelay_vm_adopt(); nothing is printed. */
+int vm_adopt(struct vm *vm, struct kvm_core_move *mv, __u32 *exits,
+	     struct kvmrelay_error *why);
 
 /* slow.c: for guests with GN_SLOW. To be ended when the VM's descriptors are closed. */
 int slow_start(struct vm *vm);
