@@ -94,6 +94,7 @@ tools: prepare
 	@$(MAKE) -s -C selftests/vmm O=$(O)
 	@$(MAKE) -s -C selftests/vfio O=$(O)
 	@$(MAKE) -s -C tools/kvmctl O=$(O)
+	@$(MAKE) -s -C tools/kvm-relay-hold O=$(O)
 	@$(MAKE) -s -C selftests/load O=$(O)
 
 kselftest:

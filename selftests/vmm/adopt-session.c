@@ -81,6 +81,9 @@ void adopt_keep(struct adopt_vmm *s, struct order_msg *m)
 		adopt_broken(m, "no session: %s", why.reason);
 		return;
 	}
+	if (*common->ticket_path &&
+	    kvmrelay_ticket_save(common->ticket_path, &common->ticket, &why))
+		adopt_broken(m, "%s", why.reason);
 	kept_in_part(s, m);
 	add_vm(s, m);
 	is(m, "dropping the VM", kvmrelay_vm_drop(s->session, "vm", NULL), 0);

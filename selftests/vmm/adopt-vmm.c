@@ -97,7 +97,7 @@ int adopt_room(struct adopt_vmm *s, struct order_msg *m)
 	return 0;
 }
 
-static int child_adopt(struct adopt_vmm *s, struct order_msg *m)
+int adopt_vm(struct adopt_vmm *s, struct order_msg *m)
 {
 	struct kvmrelay_error why;
 
@@ -116,6 +116,15 @@ static int child_adopt(struct adopt_vmm *s, struct order_msg *m)
 	return 0;
 }
 
+/* Who had the VM has not handled the exit that kvm_run shows. */
+static bool exit_waits(const struct adopt_vmm *s, const struct order_msg *m, unsigned int i)
+{
+	if (m->flags & ORDER_FROM_HOLD)
+		return kvmrelay_exit_waits(s->vm->vcpu[i].run, s->exits[i]);
+	/* One that comes again is handled then. */
+	return common->exit[i] && s->exits[i] != KVM_CORE_ADOPT_EXIT_AGAIN;
+}
+
 /* The devices are as who had the VM has left them. */
 static int child_go(struct adopt_vmm *s, struct order_msg *m)
 {
@@ -125,10 +134,9 @@ static int child_go(struct adopt_vmm *s, struct order_msg *m)
 		struct vcpu *v = &s->vm->vcpu[i];
 
 		v->dev = common->dev[i];
-		/* One that comes again is handled then. */
-		if (!common->exit[i] || s->exits[i] == KVM_CORE_ADOPT_EXIT_AGAIN)
+		if (!exit_waits(s, m, i))
 			continue;
-		if (v->run->exit_reason != common->exit[i])
+		if (common->exit[i] && v->run->exit_reason != common->exit[i])
 			return adopt_broken(m, "kvm_run shows exit %u, not %u",
 				      v->run->exit_reason, common->exit[i]);
 		if (!vcpu_handle_exit(v))
@@ -165,11 +173,13 @@ static int child_left(struct adopt_vmm *s, struct order_msg *m)
 	r = want(m, "KVM_CHECK_EXTENSION",
 		 ioctl(s->vm->fd, KVM_CHECK_EXTENSION, KVM_CAP_NR_VCPUS), EIO);
 	for (i = 0; !r && i < s->shape.cpus; i++) {
+		common->dev[i] = s->vm->vcpu[i].dev;
+		VMM_STORE(common->gone[i], 0);
+		if (m->flags & ORDER_RUNS)
+			continue;
 		r = want(m, "KVM_GET_REGS", ioctl(s->vm->vcpu[i].fd, KVM_GET_REGS, &regs),
 			 EIO);
 		r = r ?: want(m, "KVM_RUN", ioctl(s->vm->vcpu[i].fd, KVM_RUN, 0), EIO);
-		common->dev[i] = s->vm->vcpu[i].dev;
-		VMM_STORE(common->gone[i], 0);
 	}
 	vm_destroy(s->vm);
 	s->vm = NULL;
@@ -235,7 +245,7 @@ void adopt_vmm_run(struct adopt_vmm *s)
 			child_create(s, &m);
 			break;
 		case ORDER_ADOPT:
-			child_adopt(s, &m);
+			adopt_vm(s, &m);
 			break;
 		case ORDER_GO:
 			child_go(s, &m);
@@ -263,6 +273,20 @@ void adopt_vmm_run(struct adopt_vmm *s)
 			break;
 		case ORDER_RELEASE:
 			adopt_release(s, &m);
+			break;
+		case ORDER_EXIT_AND_DIE:
+			exits_left = m.nth;
+			VMM_STORE(s->vm->on_exit, die_in_exit);
+			break;
+		case ORDER_HAND:
+			adopt_hand(s, &m);
+			break;
+		case ORDER_ASK:
+		case ORDER_ASK_AND_DIE:
+			adopt_ask(s, &m);
+			break;
+		case ORDER_OPEN:
+			adopt_open(s, &m);
 			break;
 		}
 		if (send(s->sock, &m, sizeof(m), MSG_NOSIGNAL) != sizeof(m))

@@ -17,6 +17,7 @@ void vm_parts_begin(struct vm_parts *parts, const struct vm_shape *shape,
 		.memory = fds->mem,
 	};
 	parts->vm = (struct kvmrelay_vm){
+		.flags = KVMRELAY_VM_MARKED,
 		.vm = -1,
 		.nr_vcpus = shape->cpus,
 		.vcpus = parts->vcpu,

@@ -32,17 +32,27 @@ enum order {
 	ORDER_OWN,	/* one of its own VM, refused */
 	ORDER_COLLECT,	/* what is in the dirty rings, before it goes on */
 	ORDER_DIE_IN_EXIT, /* as ORDER_CREATE, and be killed in an exit */
+	ORDER_EXIT_AND_DIE, /* be killed in an exit from now on */
 	ORDER_KEEP,	/* have a session keep the descriptors */
 	ORDER_CLAIM,	/* claim the session, and take the descriptors from it */
 	ORDER_RELEASE,	/* the session */
+	ORDER_HAND,	/* start a custodian, and hand it the VM */
+	ORDER_ASK,	/* as ORDER_ADOPT, from the custodian */
+	ORDER_ASK_AND_DIE, /* before the VM is adopted */
+	ORDER_OPEN,	/* as ORDER_CLAIM, with the ticket's file */
 };
+
+/* ORDER_GO: exits that wait are as a custodian has left them. */
+#define ORDER_FROM_HOLD	1
+/* ORDER_LEFT: it runs already, and an ioctl of a vCPU would wait until that leaves KVM_RUN. */
+#define ORDER_RUNS	2
 
 /* What a VMM is told, and answers. */
 struct order_msg {
 	__u32		order;
 	__u32		to;		/* index of an instance */
 	__u32		flags;
-	__u32		nth;	/* exit to be killed in */
+	__u32		nth;	/* exit to be killed in; ORDER_HAND: the custodian */
 	__s32		ret;
 	struct kvm_core_move mv;
 	char		why[KVMRELAY_REASON_LEN];
@@ -59,6 +69,9 @@ struct common {
 	__u32		next[GUEST_MAX_CPUS];
 	/* Of the session that keeps the VM. */
 	struct kvmrelay_ticket ticket;
+	/* The same in a file, and where a custodian is asked */
+	char		ticket_path[80];
+	char		socket_path[80];
 };
 
 extern struct common *common;
@@ -117,6 +130,7 @@ enum watch_result stage_adopt(struct stage *st, unsigned int n, unsigned int to,
 /* adopt-vmm.c */
 int adopt_broken(struct order_msg *m, const char *fmt, ...) __printf(2, 3);
 int adopt_room(struct adopt_vmm *s, struct order_msg *m);
+int adopt_vm(struct adopt_vmm *s, struct order_msg *m);
 void __noreturn adopt_vmm_run(struct adopt_vmm *s);
 
 /* adopt-refused.c */
@@ -128,5 +142,14 @@ void adopt_own(const struct adopt_vmm *s, struct order_msg *m);
 void adopt_keep(struct adopt_vmm *s, struct order_msg *m);
 void adopt_claim(struct adopt_vmm *s, struct order_msg *m);
 void adopt_release(struct adopt_vmm *s, struct order_msg *m);
+
+/* adopt-hold.c */
+void adopt_hand(struct adopt_vmm *s, struct order_msg *m);
+void adopt_ask(struct adopt_vmm *s, struct order_msg *m);
+void adopt_open(struct adopt_vmm *s, struct order_msg *m);
+/* What custodians write to */
+extern int hold_out;
+/* A process of kvm-relay-hold with these arguments, and this descriptor or -1 */
+pid_t hold_exec(const char * const *args, int fd);
 
 #endif

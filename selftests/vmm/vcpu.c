@@ -265,6 +265,8 @@ static bool run_until_kicked(struct vcpu *v)
 		if (v->run->exit_reason == KVM_EXIT_DIRTY_RING_FULL &&
 		    (VMM_LOAD(v->pause) || VMM_LOAD(v->quit)))
 			return true;
+		/* Handled, for who has the VM next (KVMRELAY_VM_MARKED). */
+		v->run->exit_reason = KVM_EXIT_INTR;
 	}
 	if (errno == EINTR || errno == EAGAIN)
 		return true;
