@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -86,6 +87,7 @@ struct vm *vm_make_room(const char *path, const struct vm_shape *shape,
 	vm->fds = *fds;
 	vm->report = report;
 	vm->pin = -1;
+	vm->go = -1;
 	vm->has_irqfds = true;
 	pthread_mutex_init(&vm->lock, NULL);
 	pthread_cond_init(&vm->changed, NULL);
@@ -122,4 +124,27 @@ int vm_adopt(struct vm *vm, struct kvm_core_move *mv, __u32 *exits,
 	if (r || mv->flags & KVM_CORE_MOVE_DRY_RUN)
 		return r;
 	return map_vcpus(vm);
+}
+
+int vm_adopt_and_run(struct vm *vm, struct kvm_core_move *mv, struct kvmrelay_error *why)
+{
+	struct vm_parts parts;
+	unsigned int i;
+	int r;
+
+	vm_parts(vm, &parts);
+	vm->go = eventfd(0, EFD_CLOEXEC);
+	if (vm->go < 0)
+		return vmm_error(errno, "eventfd");
+	r = map_vcpus(vm) ?: vm_resume(vm);
+	if (!r)
+		r = kvmrelay_vm_adopt(&parts.vm, mv, NULL, why);
+	if (r) {
+		pthread_mutex_lock(&vm->lock);
+		for (i = 0; i < vm->shape.cpus; i++)
+			vm->vcpu[i].quit = true;
+		pthread_mutex_unlock(&vm->lock);
+	}
+	eventfd_write(vm->go, 1);
+	return r;
 }

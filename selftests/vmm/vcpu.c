@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* vCPU threads: the run loop, its exits, pausing and resuming. */
 #include <errno.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -277,6 +278,22 @@ static bool run_until_kicked(struct vcpu *v)
 	return false;
 }
 
+/* False when the VM did not become this process's. */
+static bool may_begin(struct vcpu *v)
+{
+	struct pollfd go = { .fd = v->vm->go, .events = POLLIN };
+	bool quit;
+
+	if (go.fd < 0)
+		return true;
+	while (poll(&go, 1, -1) < 0)
+		;
+	pthread_mutex_lock(&v->vm->lock);
+	quit = v->quit;
+	pthread_mutex_unlock(&v->vm->lock);
+	return !quit;
+}
+
 static void *vcpu_main(void *arg)
 {
 	struct vcpu *v = arg;
@@ -290,6 +307,8 @@ static void *vcpu_main(void *arg)
 		/* Best effort: the CPU may be offline just now. */
 		sched_setaffinity(0, sizeof(set), &set);
 	}
+	if (!may_begin(v))
+		return NULL;
 	if (mask_kick(v)) {
 		died(v, "KVM_SET_SIGNAL_MASK", errno, 0);
 		v->ended = true;

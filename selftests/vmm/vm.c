@@ -211,6 +211,7 @@ struct vm *vm_create(const char *path, const struct vm_shape *shape,
 	vm->kvm = -1;
 	vm->fd = -1;
 	vm->pin = -1;
+	vm->go = -1;
 	for (i = 0; i < GUEST_MAX_CPUS; i++)
 		vm->vcpu[i].fd = -1;
 	pthread_mutex_init(&vm->lock, NULL);
@@ -236,6 +237,8 @@ void vm_destroy(struct vm *vm)
 		close(vm->fd);
 	if (vm->kvm >= 0)
 		close(vm->kvm);
+	if (vm->go >= 0)
+		close(vm->go);
 	slow_stop(vm);
 	if (vm->mem)
 		munmap(vm->mem, vm->shape.mem);

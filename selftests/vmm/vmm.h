@@ -77,6 +77,7 @@ struct vm {
 	int		kvm;
 	int		fd;
 	int		pin;		/* host CPU of all vCPU threads, or -1 */
+	int		go;		/* an eventfd that vCPU threads wait for first, or -1 */
 	size_t		run_size;
 	size_t		xsave_size;
 	bool		has_irqfds;
@@ -131,6 +132,8 @@ struct vm *vm_make_room(const char *path, const struct vm_shape *shape,
 /* As kvmrelay_vm_adopt(); nothing is printed. */
 int vm_adopt(struct vm *vm, struct kvm_core_move *mv, __u32 *exits,
 	     struct kvmrelay_error *why);
+/* Of a VMM that lives, and the vCPUs run: their threads are there before. */
+int vm_adopt_and_run(struct vm *vm, struct kvm_core_move *mv, struct kvmrelay_error *why);
 
 /* slow.c: for guests with GN_SLOW. To be ended when the VM's descriptors are closed. */
 int slow_start(struct vm *vm);
