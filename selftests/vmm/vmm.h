@@ -48,6 +48,7 @@ struct vcpu_dev {
 	__u32	fifo[FIFO_LEN];
 	__u32	fifo_in;
 	__u32	fifo_out;
+	__u32	tally;
 };
 
 struct vm;

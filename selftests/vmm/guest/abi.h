@@ -33,6 +33,7 @@
 #define PORT_ECHO		0x504
 #define PORT_FIFO		0x508
 #define PORT_BENCH		0x50c
+#define PORT_TALLY		0x510
 #define PORT_ACK(n)		(0x520 + (n) * 4)
 #define FIFO_LEN		64
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Guests about I/O that userspace completes: the echo device answers each value
- * with guest_answer() of it, the FIFO does so for each element of a string.
+ * with guest_answer() of it, the FIFO does so for each element of a string, the tally for how
+ * often it was read.
  */
 #include "guest.h"
 
@@ -9,7 +10,7 @@ void guest_pio(struct guest_cpu *c)
 {
 	static __u32 buf[GUEST_MAX_CPUS][2][FIFO_LEN];
 	__u32 *out = buf[c->index][0], *in = buf[c->index][1];
-	__u64 seed = 0, v, n, i;
+	__u64 seed = 0, reads = 0, v, n, i;
 	void *at;
 
 	do {
@@ -20,6 +21,8 @@ void guest_pio(struct guest_cpu *c)
 		expect("IN, 2 bytes", (__u16)guest_answer((__u16)v), io_in16(PORT_ECHO));
 		io_out8(PORT_ECHO, (__u8)v);
 		expect("IN, 1 byte", (__u8)guest_answer((__u8)v), io_in8(PORT_ECHO));
+
+		expect("IN that counts", (__u32)guest_answer(++reads), io_in32(PORT_TALLY));
 
 		for (i = 0; i < FIFO_LEN; i++) {
 			out[i] = (__u32)random64(&seed);
@@ -40,7 +43,7 @@ void guest_pio(struct guest_cpu *c)
 		for (i = 0; i < FIFO_LEN; i++)
 			expect("an element of REP INS",
 			       (__u32)guest_answer(out[i]), in[i]);
-		c->count[0] += 6 + 2 * FIFO_LEN;
+		c->count[0] += 7 + 2 * FIFO_LEN;
 	} while (step(c));
 }
 
