@@ -93,6 +93,7 @@ int main(int argc, char **argv)
 		       "  drain NAME [--undo]        an instance takes no VMs any more\n"
 		       "  move VM|--all NAME         hand VMs over to an instance\n"
 		       "  vmm upgrade PID|--all      replace the QEMU under a guest\n"
+		       "  vmm list [--replaced]      what VMs run in\n"
 		       "  unload NAME                unload an instance\n"
 		       "  devices [show|release N]   sessions that keep passed-through devices\n",
 		.children = common_options,

@@ -61,4 +61,7 @@ int move_vms(int argc, char **argv);
 int vmm_main(int argc, char **argv);
 int devices_sessions(int argc, char **argv);
 
+/* vmm-list.c */
+int vmm_list(bool replaced);
+
 #endif

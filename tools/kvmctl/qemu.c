@@ -288,6 +288,22 @@ static bool find_exe(struct qemu *q)
 	return q->exe;
 }
 
+/**
+ * qemu_replaced - is another file where the program of a process was, or none?
+ * @pid: the process
+ *
+ * A package manager puts a new file in its place. Nothing is looked up by the process's own
+ * idea of paths, where it can keep who looks waiting.
+ */
+bool qemu_replaced(int pid)
+{
+	struct qemu q = { .pid = pid };
+
+	find_exe(&q);
+	free(q.exe);
+	return q.deleted;
+}
+
 static void free_sockets(struct qemu *q)
 {
 	while (q->nr_sockets)

@@ -53,6 +53,7 @@ bool qemu_option(const struct qemu *q, size_t *at, const char **name, const char
 bool qemu_value(const char *option, const char *key, char *to, size_t size);
 char **qemu_qmp_paths(const struct qemu *q);
 bool qemu_ended(const struct qemu *q);
+bool qemu_replaced(int pid);
 bool qemu_listens(int pid, const char *path);
 char *qemu_file(int pid, const char *name, size_t *len);
 bool qemu_status(int pid, const char *name, char *to, size_t size);

@@ -27,7 +27,9 @@
 
 /**
  * struct upgrades - what was asked for, and what came of it
+ * @list:	nothing but a list is
  * @all:	every VM whose process is a QEMU that can be told what to do
+ * @replaced:	of these, whose program's file is another one now
  * @who:	else the process, or the name
  * @program:	to run instead; NULL is what stands now where the old one was
  * @dry:	only say what is missing
@@ -43,7 +45,9 @@
  * @rows:	of the table so far
  */
 struct upgrades {
+	bool list;
 	bool all;
+	bool replaced;
 	const char *who;
 	const char *program;
 	bool dry;
@@ -325,7 +329,9 @@ static bool is_wanted(const struct upgrades *u, const struct vm *vm)
 	if (!vm->pid)
 		return false;
 	snprintf(pid, sizeof(pid), "%d", vm->pid);
-	if (u->all || !strcmp(pid, u->who))
+	if (u->all)
+		return !u->replaced || qemu_replaced(vm->pid);
+	if (!strcmp(pid, u->who))
 		return true;
 	if (qemu_open(&q, vm->pid))
 		return false;
@@ -343,7 +349,7 @@ static bool known(const struct vm *vms, size_t n, int pid)
 	return false;
 }
 
-enum { OPT_QEMU = 256, OPT_MODE, OPT_TIMEOUT, OPT_FORCE };
+enum { OPT_QEMU = 256, OPT_MODE, OPT_TIMEOUT, OPT_FORCE, OPT_REPLACED };
 
 static unsigned int parse_number(struct argp_state *state, const char *arg, const char *what,
 				 unsigned int max)
@@ -377,6 +383,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case OPT_FORCE:
 		u->force = true;
 		break;
+	case OPT_REPLACED:
+		u->replaced = true;
+		break;
 	case OPT_QEMU:
 		if (*arg != '/')
 			argp_error(state, "'%s' is no path from the root", arg);
@@ -397,7 +406,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		break;
 	case ARGP_KEY_ARG:
 		if (state->arg_num == 0) {
-			if (strcmp(arg, "upgrade"))
+			u->list = !strcmp(arg, "list");
+			if (!u->list && strcmp(arg, "upgrade"))
 				argp_error(state, "no subcommand '%s'", arg);
 		} else if (u->who) {
 			argp_error(state, "too many arguments");
@@ -408,8 +418,12 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case ARGP_KEY_END:
 		if (!state->arg_num)
 			argp_usage(state);
-		if (u->all + !!u->who != 1)
+		if (u->list && (u->all || u->who))
+			argp_error(state, "a list is of all VMs, or with --replaced of some");
+		if (!u->list && u->all + !!u->who != 1)
 			argp_error(state, "one of PID, NAME, or --all");
+		if (!u->list && u->replaced && !u->all)
+			argp_error(state, "--replaced goes with --all");
 		break;
 	default:
 		return ARGP_ERR_UNKNOWN;
@@ -428,6 +442,8 @@ int vmm_main(int argc, char **argv)
 {
 	static const struct argp_option options[] = {
 		{ "all", 'a', NULL, 0, "All VMs of the host", 0 },
+		{ "replaced", OPT_REPLACED, NULL, 0,
+		  "Only those whose program's file has been replaced", 0 },
 		{ "qemu", OPT_QEMU, "PATH", 0,
 		  "Run this program; without it what stands now where the old one was", 0 },
 		{ "mode", OPT_MODE, "MODE", 0,
@@ -445,10 +461,10 @@ int vmm_main(int argc, char **argv)
 	static const struct argp argp = {
 		.options = options,
 		.parser = parse,
-		.args_doc = "upgrade PID|NAME\nupgrade --all",
+		.args_doc = "upgrade PID|NAME\nupgrade --all\nlist",
 		.doc = "Replaces a running QEMU under its guest, by QEMU's CPR.\n"
 		       "The new one opens /dev/kvm: the guest goes to the default instance, too.\n"
-		       "PID is of kvmctl status, NAME is QEMU's -name.",
+		       "PID is of kvmctl status, NAME is QEMU's -name. list says what runs.",
 		.children = common_options,
 	};
 	struct upgrades u = { .o = { .timeout_ms = 60000, .deadline_us = 5000000 } };
@@ -460,6 +476,8 @@ int vmm_main(int argc, char **argv)
 	cpus = sysconf(_SC_NPROCESSORS_ONLN);
 	u.jobs = cpus < 1 ? 1 : cpus > 4 ? 4 : cpus;
 	argp_parse(&argp, argc, argv, 0, NULL, &u);
+	if (u.list)
+		return vmm_list(u.replaced);
 	u.json = json_array();
 	n = host_vms(&vms);
 	for (i = 0; i < n; i++)
