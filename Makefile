@@ -16,7 +16,7 @@ KVM_VERSION_1 ?= oldest
 KVM_VERSION_2 ?= newest
 
 .PHONY: all help modules once kvm-core dirty-ring vfio-keepalive poster iommu-digest mdev-null text-twice instances instance \
-	tools kselftest check check-parallel check-debug mutation demo bench lint members clean install prepare
+	tools kselftest check check-parallel check-debug mutation demo bench lint members clean install deb prepare
 
 all: modules tools
 
@@ -38,6 +38,7 @@ help:
 #: make lint       checkpatch, sparse, W=1, coccicheck, shellcheck
 #: make kselftest  build the kernel's own KVM selftests
 #: make install    install modules, udev rule, kvmctl and libkvmrelay (DESTDIR=)
+#: make deb [MODULES=1]   Debian packages of the tools, and of the modules, into build/deb/
 #: make clean
 #: Variables: O= where to build, KDIR= kernel headers, KVM_VERSION_1= KVM_VERSION_2=
 
@@ -126,6 +127,9 @@ members: instances
 
 install:
 	@scripts/install -o $(O) $(if $(DESTDIR),-d $(DESTDIR))
+
+deb: $(if $(MODULES),modules)
+	@scripts/deb $(if $(MODULES),-m) -o $(O)
 
 clean:
 	rm -rf $(O)
