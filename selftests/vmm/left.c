@@ -2,6 +2,8 @@
 /* What a host has, to see whether something is left of a test. */
 #include <dirent.h>
 #include <stdio.h>
+#include <string.h>
+#include <unistd.h>
 #include "vmm.h"
 
 long left_files(void)
@@ -27,4 +29,35 @@ unsigned int left_vms(void)
 	if (d)
 		closedir(d);
 	return n;
+}
+
+/* References on an instance's module; 0 also where there is none. */
+static unsigned int users_of(const char *instance)
+{
+	char path[96], *c;
+	unsigned int n = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/sys/module/%s/refcnt", instance);
+	for (c = strchr(path + strlen("/sys/module/"), '-'); c; c = strchr(c, '-'))
+		*c = '_';
+	f = fopen(path, "re");
+	if (f && fscanf(f, "%u", &n) != 1)
+		n = 0;
+	if (f)
+		fclose(f);
+	return n;
+}
+
+bool left_nothing(const char * const instance[2], unsigned int seconds)
+{
+	__u64 since = now_ns();
+
+	/* What an adoption leaves behind goes by itself. */
+	while (left_vms() || users_of(instance[0]) || users_of(instance[1])) {
+		if (now_ns() - since > seconds * 1000000000ull)
+			return false;
+		usleep(1000);
+	}
+	return true;
 }

@@ -428,11 +428,13 @@ int main(int argc, char **argv)
 	if (common == MAP_FAILED)
 		return 2;
 	ksft_print_header();
-	ksft_set_plan(n + (adopt_opts.only ? 0 : CASES));
+	ksft_set_plan(n + (adopt_opts.only ? 0 : CASES) + 1);
 	for (i = 0; i < GUEST_COUNT; i++)
 		if (set[i])
 			test_guest(i);
 	if (!adopt_opts.only)
 		test_cases();
+	ksft_test_result(left_nothing(adopt_opts.name, adopt_opts.patience),
+			 "no VM is left, and nothing of it\n");
 	ksft_finished();
 }

@@ -676,14 +676,8 @@ static void test_stranger(void)
 
 static void test_left(void)
 {
-	__u64 since = now_ns();
-
-	while (left_vms() && now_ns() - since < adopt_opts.patience * 1000000000ull)
-		usleep(1000);
-	if (left_vms())
-		ksft_test_result_fail("%u VMs are left\n", left_vms());
-	else
-		ksft_test_result_pass("no VM is left\n");
+	ksft_test_result(left_nothing(adopt_opts.name, adopt_opts.patience),
+			 "no VM is left, and nothing of it\n");
 }
 
 #define CASES	14

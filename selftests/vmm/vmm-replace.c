@@ -547,7 +547,7 @@ int main(int argc, char **argv)
 		kill_it(&s.now);
 	dev = ka_open();
 	is(ka_release(dev, common->ticket[common->valid].id, 0), 0, "release");
-	is(left_vms(), 0, "VMs that are left");
+	check(left_nothing(s.r.name, PATIENCE), "no VM is left, and nothing of it");
 	ksft_set_plan(ksft_test_num());
 	ksft_finished();
 }

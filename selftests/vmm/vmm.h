@@ -341,6 +341,8 @@ bool inject_wait_held(const char *stage, unsigned int seconds);
 long left_files(void);
 /* VMs that kvm-core knows. */
 unsigned int left_vms(void);
+/* Until there are none, and nothing uses the instances, or for so long. */
+bool left_nothing(const char * const instance[2], unsigned int seconds);
 
 __u64 now_ns(void);
 
