@@ -114,8 +114,8 @@ static const struct argp_option options[] = {
 static const struct argp argp = {
 	.options = options,
 	.parser = parse,
-	.doc = "Adopts a VM and runs it until the next VMM takes it.\v"
-	       "Exits wait for that VMM. Exit status:\n"
+	.doc = "Adopts a VM and runs it until the next VMM takes it.\n"
+	       "\vExits wait for that VMM. Exit status:\n"
 	       "  0  the VM is another process's, or (--watch) its session was released\n"
 	       "  1  it was not adopted, and is where it was\n"
 	       "  2  usage\n"
