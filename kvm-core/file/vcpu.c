@@ -177,6 +177,16 @@ static bool beside_run(unsigned int cmd)
 	       (_IOC_NR(cmd) & DIRTY_RING_IOCTLS_MASK) == DIRTY_RING_IOCTLS;
 }
 
+/*
+ * KVM has EIO for who calls from another address space than the VM's. That is not to be
+ * waited for, and the gate is held as long as the vCPU runs where it is now. A
+ * posted-interrupt descriptor is taken from another process's vCPU, and by who likes.
+ */
+static bool is_elsewhere(const struct core_file *cf, unsigned int cmd)
+{
+	return unlikely(current->mm != READ_ONCE(cf->mm)) && cmd != KVM_CORE_VCPU_TAKE_PI;
+}
+
 /**
  * core_vcpu_ioctl - an ioctl on a vCPU
  * @file: the descriptor's
@@ -194,6 +204,8 @@ long core_vcpu_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 
 	if (cmd != KVM_RUN && beside_run(cmd))
 		return core_file_ioctl(file, cmd, arg);
+	if (is_elsewhere(cf, cmd))
+		return -EIO;
 	if (mutex_lock_killable(&vcpu->gate))
 		return -EINTR;
 	if (unlikely(READ_ONCE(cf->ci->state) == CORE_FAILED))
@@ -229,6 +241,8 @@ long core_vcpu_compat_ioctl(struct file *file, unsigned int cmd,
 		return core_vcpu_ioctl(file, cmd, arg);
 	if (beside_run(cmd))
 		return core_file_compat_ioctl(file, cmd, arg);
+	if (is_elsewhere(cf, cmd))
+		return -EIO;
 	if (mutex_lock_killable(&cf->vcpu->gate))
 		return -EINTR;
 	if (READ_ONCE(cf->ci->state) == CORE_FAILED)

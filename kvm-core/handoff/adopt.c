@@ -219,6 +219,30 @@ static bool is_empty(struct mm_struct *mm)
 }
 
 /**
+ * core_adopt_look - does the process that has the VM live?
+ * @mv: the handoff, after core_adopt_begin()
+ *
+ * What ends after this is kept from being taken apart, and no thread of it comes back: to be
+ * asked again when one is missing.
+ *
+ * Context: the handoff's thread; sleeps.
+ * Return: 0 or an error, and core_move_fail() was told.
+ */
+int core_adopt_look(struct core_move *mv)
+{
+	if (mv->lives)
+		mmput_async(mv->source);
+	mv->lives = mmget_not_zero(mv->source);
+	while (!mv->lives && !is_empty(mv->source)) {
+		if (core_move_timed_out(mv))
+			return core_move_fail(mv, -ETIMEDOUT,
+					      "the end of its process takes too long");
+		usleep_range(100, 1000);
+	}
+	return 0;
+}
+
+/**
  * core_adopt_begin - the thread may use both address spaces
  * @mv: the handoff
  *
@@ -229,14 +253,19 @@ int core_adopt_begin(struct core_move *mv)
 {
 	mv->source = mv->vm->owner.mm;
 	mmgrab(mv->source);
-	mv->lives = mmget_not_zero(mv->source);
-	while (!mv->lives && !is_empty(mv->source)) {
-		if (core_move_timed_out(mv))
-			return core_move_fail(mv, -ETIMEDOUT,
-					      "the end of its process takes too long");
-		usleep_range(100, 1000);
-	}
-	return 0;
+	return core_adopt_look(mv);
+}
+
+/**
+ * core_adopt_ended - has the process ended since core_adopt_look()?
+ * @mv: the handoff
+ *
+ * Context: any.
+ * Return: true if nobody but the handoff has its address space. False may be late.
+ */
+bool core_adopt_ended(const struct core_move *mv)
+{
+	return mv->adopt && mv->lives && atomic_read(&mv->source->mm_users) == 1;
 }
 
 /**

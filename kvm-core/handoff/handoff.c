@@ -253,6 +253,11 @@ static int run(struct core_move *mv)
 	int i, r;
 
 	for (i = 0;; i++) {
+		if (i && mv->adopt) {
+			r = core_adopt_look(mv);
+			if (r)
+				return r;
+		}
 		/* Its ioctls have been too many: they wait while it is prepared. */
 		if (i >= OPTIMISTIC && core_gate_take(mv, core_move_timed_out))
 			return core_move_fail(mv, -ETIMEDOUT,

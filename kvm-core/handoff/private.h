@@ -192,6 +192,8 @@ void core_stage_retire(struct core_move *mv);
 
 /* adopt.c */
 int core_adopt_begin(struct core_move *mv);
+int core_adopt_look(struct core_move *mv);
+bool core_adopt_ended(const struct core_move *mv);
 void core_adopt_end(struct core_move *mv);
 int core_adopt_record(struct core_move *mv);
 int core_adopt_region(struct core_move *mv, struct kvm_userspace_memory_region *region);

@@ -225,6 +225,8 @@ int core_stage_stop(struct core_move *mv)
 			return 0;
 		core_vcpus_release(mv);
 		core_gate_leave(mv);
+		if (r && missing && core_adopt_ended(mv))
+			return CORE_MOVE_AGAIN;
 		if (r && missing && mv->adopt && !mv->lives)
 			return core_move_fail(mv, -EBUSY,
 					      "vCPU %d: its process has ended with an exit that is not completed",

@@ -83,12 +83,12 @@ static bool answer(struct stage *st, unsigned int n, struct order_msg *m)
 	return recv(p.fd, m, sizeof(*m), MSG_WAITALL) == sizeof(*m);
 }
 
-enum watch_result order_give(struct stage *st, unsigned int n, enum order what,
-			     struct order_msg *m)
+enum watch_result order_answer(struct stage *st, unsigned int n, struct order_msg *m)
 {
 	struct watch *w = &st->w;
+	enum order what = m->order;
 
-	if (!order_tell(st, n, what, m) || !answer(st, n, m)) {
+	if (!answer(st, n, m)) {
 		snprintf(w->why, sizeof(w->why), "VMM %u does not answer to order %u", n,
 			 what);
 		return WATCH_FAIL;
@@ -100,6 +100,15 @@ enum watch_result order_give(struct stage *st, unsigned int n, enum order what,
 	else
 		snprintf(w->why, sizeof(w->why), "stage %u: %.128s (%s)", m->mv.stage,
 			 m->mv.reason, strerror(-m->ret));
+	return WATCH_FAIL;
+}
+
+enum watch_result order_give(struct stage *st, unsigned int n, enum order what,
+			     struct order_msg *m)
+{
+	if (order_tell(st, n, what, m))
+		return order_answer(st, n, m);
+	snprintf(st->w.why, sizeof(st->w.why), "VMM %u does not take order %u", n, what);
 	return WATCH_FAIL;
 }
 

@@ -24,7 +24,9 @@ static bool die_in_exit(struct vcpu *v)
 	if (exits_left--)
 		return true;
 	common->dev[v->id] = v->dev;
-	common->exit[v->id] = v->run->exit_reason;
+	VMM_STORE(common->exit[v->id], v->run->exit_reason);
+	while (VMM_LOAD(common->stay))
+		usleep(100);
 	kill(getpid(), SIGKILL);
 	return false;
 }

@@ -65,6 +65,8 @@ struct common {
 	__u32		gone[GUEST_MAX_CPUS];
 	/* An exit that who had the VM did not handle. */
 	__u32		exit[GUEST_MAX_CPUS];
+	/* It is not yet killed in there. */
+	__u32		stay;
 	/* The entry of each dirty ring to be collected next: the collector's to know. */
 	__u32		next[GUEST_MAX_CPUS];
 	/* Of the session that keeps the VM. */
@@ -120,7 +122,9 @@ void stage_close_vm(struct stage *st);
 enum watch_result stage_begin(struct stage *st, unsigned int guest, __u32 ring);
 struct order_msg order_message(unsigned int to, bool same);
 bool order_tell(struct stage *st, unsigned int n, enum order order, struct order_msg *m);
-/* An order and the answer; the guest is looked after meanwhile. */
+/* The answer; the guest is looked after meanwhile. */
+enum watch_result order_answer(struct stage *st, unsigned int n, struct order_msg *m);
+/* Both */
 enum watch_result order_give(struct stage *st, unsigned int n, enum order what,
 			     struct order_msg *m);
 /* VMM n takes the VM from the other one, which is there still unless it is dead. */

@@ -266,6 +266,65 @@ static void test_killed_in_exit(unsigned int guest)
 	adopt_opts.shape = shape;
 }
 
+/*
+ * It is killed so when its VM is about to be adopted: until then that exit is waited for, and
+ * nobody comes back for it.
+ */
+static void test_killed_meanwhile(void)
+{
+	struct order_msg m = order_message(0, false), a = order_message(1, false);
+	struct vm_shape shape = adopt_opts.shape;
+	enum watch_result r = WATCH_FAIL;
+	struct stage st;
+
+	adopt_opts.shape.cpus = 1;
+	m.nth = 7;
+	if (stage_open(&st, GUEST_mmio, 0)) {
+		VMM_STORE(common->stay, 1);
+		r = order_give(&st, 0, ORDER_DIE_IN_EXIT, &m);
+	}
+	while (r == WATCH_OK && !VMM_LOAD(common->exit[0]))
+		usleep(1000);
+	if (r == WATCH_OK) {
+		r = WATCH_FAIL;
+		snprintf(st.w.why, sizeof(st.w.why), "debugfs holds no handoff");
+		if (inject_set("prepare", "hold", 1) && order_tell(&st, 1, ORDER_ADOPT, &a) &&
+		    inject_wait_held("prepare", adopt_opts.patience))
+			r = WATCH_OK;
+		VMM_STORE(common->stay, 0);
+		vmm_end(&st.vmm[0], false);
+		inject_set("prepare", "hold", 0);
+	}
+	if (r == WATCH_OK)
+		r = order_answer(&st, 1, &a);
+	a = order_message(1, false);
+	if (r == WATCH_OK)
+		r = order_give(&st, 1, ORDER_GO, &a);
+	adopt_opts.shape = shape;
+	go_on_and_end(&st, "killed in an exit, when it is being adopted", r);
+}
+
+/* The former VMM is told at once that the VM is not its own, also when it runs elsewhere. */
+static void test_former(void)
+{
+	struct order_msg m = order_message(1, false);
+	enum watch_result r;
+	struct stage st;
+
+	r = stage_begin(&st, GUEST_spin, 0);
+	if (r == WATCH_OK)
+		r = order_give(&st, 1, ORDER_ADOPT, &m);
+	m = order_message(1, false);
+	if (r == WATCH_OK)
+		r = order_give(&st, 1, ORDER_GO, &m);
+	if (r == WATCH_OK)
+		r = watch_steps(&st.w, adopt_opts.steps);
+	m = order_message(1, false);
+	if (r == WATCH_OK)
+		r = order_give(&st, 0, ORDER_LEFT, &m);
+	go_on_and_end(&st, "who had it is told so while it runs", r);
+}
+
 /* With these a VMM ends; a handler of its own would not be a VMM that crashes. */
 static const int crashes[] = { SIGKILL, SIGSEGV, SIGBUS, SIGABRT };
 
@@ -346,7 +405,7 @@ static void test_session_ends(void)
 
 static const char * const killed_guests[] = { "spin", "mem", "timer_oneshot", "ipi" };
 static const char * const kept_guests[] = { "spin", "mem", "timer_oneshot", "irqfd_msi" };
-#define CASES (6 + 2 * ARRAY_SIZE(killed_guests) + 2 + ARRAY_SIZE(kept_guests) + 1)
+#define CASES (8 + 2 * ARRAY_SIZE(killed_guests) + 2 + ARRAY_SIZE(kept_guests) + 1)
 
 static void test_cases(void)
 {
@@ -362,6 +421,8 @@ static void test_cases(void)
 		test_killed(guest_by_name(killed_guests[i / 2]), i % 2);
 	test_killed_in_exit(GUEST_pio);
 	test_killed_in_exit(GUEST_mmio);
+	test_killed_meanwhile();
+	test_former();
 	for (i = 0; i < ARRAY_SIZE(kept_guests); i++)
 		test_session(guest_by_name(kept_guests[i]));
 	test_session_ends();
