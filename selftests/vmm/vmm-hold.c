@@ -1,5 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* vmm-hold: while no VMM is there, a custodian (kvm-relay-hold) runs the VM. */
+/*
+ * vmm-hold: while no VMM is there, a custodian (kvm-relay-hold) runs the VM.
+ *
+ * Long, since each case is a sequence of its own of orders to the same two VMMs and the
+ * same custodian.
+ */
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
