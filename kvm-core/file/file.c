@@ -526,8 +526,6 @@ struct file *kvm_core_getfile(struct kvm_core_instance *inst, const char *name,
 		mutex_lock(&core_files_lock);
 		list_add_tail(&cf->link, &cf->vm->files);
 		mutex_unlock(&core_files_lock);
-		if (kind == CORE_FILE_DEVICE)
-			core_vm_device(cf->vm, file);
 		atomic64_inc(&cf->vm->changes);
 	}
 	__module_get(inst->owner);

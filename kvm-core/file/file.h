@@ -173,9 +173,6 @@ enum core_moving {
  * @vcpus:	vCPU descriptors that are open
  * @vcpus_made:	vCPUs that were created, whether or not their descriptor is open
  * @files:	its core_files; under core_files_lock
- * @device:	its kvm-vfio, with a reference as long as another descriptor of the VM is
- *		open: its groups are the VM's, also when userspace has closed it. Under
- *		vms_lock
  * @changes:	counts what a handoff that is preparing would have missed
  * @lines:	GSIs that userspace holds high (KVM_IRQ_LINE)
  * @carry_lock:	protects @carry and what it leads to. Held while user memory is read
@@ -204,7 +201,6 @@ struct core_vm {
 	atomic_t vcpus;
 	atomic_t vcpus_made;
 	struct list_head files;
-	struct file *device;
 	atomic64_t changes;
 	DECLARE_BITMAP(lines, CORE_LINES);
 	struct mutex carry_lock;	/* see above */
@@ -282,7 +278,6 @@ struct core_vm *core_vm_find(struct core_instance *ci, const void *cookie);
 struct core_vm *core_vm_get(int id);
 int core_vm_next(int after);
 bool core_vm_leave(struct core_vm *vm);
-void core_vm_device(struct core_vm *vm, struct file *device);
 void core_vm_destroy(struct core_vm *vm);
 void core_vm_put(struct core_vm *vm);
 struct core_instance *core_vm_pin(struct core_vm *vm);

@@ -5,8 +5,6 @@
 #define pr_fmt(fmt) "kvm-core: " fmt
 
 #include <linux/cred.h>
-#include <linux/file.h>
-#include <linux/fs.h>
 #include <linux/idr.h>
 #include <linux/kvm_core.h>
 #include <linux/module.h>
@@ -325,55 +323,22 @@ void core_vm_free(struct core_vm *vm)
 }
 
 /**
- * core_vm_device - a VM has a device of its own from here on
- * @vm: the VM
- * @device: the device's file
- *
- * KVM keeps such a device until the VM ends, whoever closes its descriptor.
- *
- * Context: process.
- */
-void core_vm_device(struct core_vm *vm, struct file *device)
-{
-	spin_lock(&vms_lock);
-	if (!vm->device)
-		vm->device = get_file(device);
-	spin_unlock(&vms_lock);
-}
-
-/* Before its closer is back in userspace, or at once where there is none to be. */
-static void put_device_file(struct file *device)
-{
-	if (!device)
-		return;
-	if (current->flags & PF_KTHREAD)
-		__fput_sync(device);
-	else
-		fput(device);
-}
-
-/**
  * core_vm_leave - a descriptor of a VM is being closed
  * @vm: the VM
  *
- * Context: process; sleeps.
+ * Context: process.
  * Return: true if it was the last: the VM is found no more, and the caller goes
  * on to core_vm_destroy().
  */
 bool core_vm_leave(struct core_vm *vm)
 {
-	struct file *device = NULL;
 	bool last;
 
 	spin_lock(&vms_lock);
 	last = !--vm->users;
 	if (last)
 		list_del(&vm->link);
-	/* Only the device is left. */
-	if (vm->users == 1)
-		swap(device, vm->device);
 	spin_unlock(&vms_lock);
-	put_device_file(device);
 	return last;
 }
 

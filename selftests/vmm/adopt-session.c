@@ -43,9 +43,7 @@ static void refused(struct adopt_vmm *s, struct order_msg *m)
 	   kvmrelay_vm_keep(other, "vm", s->from, NULL), -EBUSY);
 	is(m, "the session as an irqfd", ioctl(vm, KVM_IRQFD, &irqfd) ? errno : 0, EINVAL);
 	if (!m->ret && ioctl(vm, KVM_CREATE_DEVICE, &vfio)) {
-		/* A VM has one, until it ends, and this one was asked then. */
-		if (errno != EBUSY)
-			adopt_broken(m, "no kvm-vfio: %s", strerror(errno));
+		adopt_broken(m, "no kvm-vfio: %s", strerror(errno));
 	} else if (!m->ret) {
 		is(m, "the session as a group",
 		   ioctl(vfio.fd, KVM_SET_DEVICE_ATTR, &attr) ? errno : 0, EINVAL);

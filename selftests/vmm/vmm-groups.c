@@ -16,8 +16,7 @@ static const char usage[] =
 "usage: vmm-groups INSTANCE OTHER PCI-ADDRESS\n"
 "\n"
 "A VM is moved from INSTANCE to OTHER and back, while its VMM adds the group of a device,\n"
-"which vfio-pci has, to kvm-vfio and deletes it, all the time; then once when it has closed\n"
-"kvm-vfio. TAP output.\n";
+"which vfio-pci has, to kvm-vfio and deletes it, all the time. TAP output.\n";
 
 #define MOVES 20
 
@@ -54,37 +53,6 @@ static void *add_and_delete(void *arg)
 	return NULL;
 }
 
-/* Its VMM closes kvm-vfio, which KVM keeps, a second one of which there cannot be. */
-static bool closed_and_moved(const char **names, int group)
-{
-	struct kvm_create_device vfio = { .type = KVM_DEV_TYPE_VFIO }, second = vfio;
-	struct kvm_core_move mv = { .deadline_us = 5000000, .timeout_ms = 60000 };
-	char path[64];
-	int kvm, vm, vcpu, r;
-
-	snprintf(path, sizeof(path), "/dev/%s", names[0]);
-	kvm = open(path, O_RDWR | O_CLOEXEC);
-	vm = ioctl(kvm, KVM_CREATE_VM, 0);
-	vcpu = ioctl(vm, KVM_CREATE_VCPU, 0);
-	close(kvm);
-	if (vcpu < 0 || ioctl(vm, KVM_CREATE_DEVICE, &vfio))
-		return false;
-	adder.device = vfio.fd;
-	adder.group = group;
-	adder.error = 0;
-	set_group(KVM_DEV_VFIO_GROUP_ADD);
-	close(vfio.fd);
-	snprintf(mv.instance, sizeof(mv.instance), "%s", names[1]);
-	if (ioctl(vm, KVM_CORE_VM_MOVE, &mv))
-		ksft_print_msg("%s\n", mv.reason);
-	r = ioctl(vm, KVM_CREATE_DEVICE, &second) ? errno : 0;
-	if (r != EBUSY)
-		ksft_print_msg("another kvm-vfio: %s\n", strerror(r));
-	close(vcpu);
-	close(vm);
-	return !adder.error && !mv.error && r == EBUSY;
-}
-
 int main(int argc, char **argv)
 {
 	struct kvm_create_device vfio = { .type = KVM_DEV_TYPE_VFIO };
@@ -103,7 +71,7 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	ksft_print_header();
-	ksft_set_plan(4);
+	ksft_set_plan(3);
 	snprintf(path, sizeof(path), "/dev/%s", argv[1]);
 	kvm = open(path, O_RDWR | O_CLOEXEC);
 	vm = kvm < 0 ? -1 : ioctl(kvm, KVM_CREATE_VM, 0);
@@ -134,9 +102,6 @@ int main(int argc, char **argv)
 		ksft_print_msg("%s: %s\n", adder.what == KVM_DEV_VFIO_GROUP_ADD ? "ADD" : "DEL",
 			       strerror(adder.error));
 	ksft_test_result(!adder.error, "no move comes between its VMM and kvm-vfio\n");
-	close(vfio.fd);
-	ksft_test_result(closed_and_moved((const char **)argv + 1, d.group),
-			 "kvm-vfio goes along whose descriptor is closed\n");
 	/* A group that something still refers to is not opened a second time: EBUSY. */
 	device_close(&d);
 	device_open(&d, argv[3], false);
