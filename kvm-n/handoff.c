@@ -184,6 +184,7 @@ static void vcpu_settle(void *priv, struct kvm_core_vcpu_extra *extra)
 	extra->nmis = vcpu->arch.nmi_pending + atomic_read(&vcpu->arch.nmi_queued);
 	exception_out(&vcpu->arch.exception, &extra->exception[0]);
 	exception_out(&vcpu->arch.exception_vmexit, &extra->exception[1]);
+	kvm_relay_hyperv_settle(vcpu, extra);
 	kvm_relay_settle(vcpu, extra);
 	vcpu_put(vcpu);
 }
@@ -329,6 +330,7 @@ static void vcpu_adopt(void *priv, const struct kvm_core_vcpu_extra *extra)
 	adopt_events(vcpu, extra);
 	adopt_counters(vcpu);
 	adopt_tsc(vcpu, extra);
+	kvm_relay_hyperv_adopt(vcpu, extra);
 	kvm_relay_adopt(vcpu, extra);
 	if (lapic_in_kernel(vcpu) && counts(vcpu->arch.apic))
 		adopt_timer(vcpu, extra->timer_expires);

@@ -44,6 +44,10 @@ bool kvm_relay_posts_to_lapic(struct kvm *kvm);
 void kvm_relay_settle(struct kvm_vcpu *vcpu, struct kvm_core_vcpu_extra *extra);
 void kvm_relay_adopt(struct kvm_vcpu *vcpu, const struct kvm_core_vcpu_extra *extra);
 
+/* hyperv.c: what of struct kvm_core_vcpu_extra is Hyper-V's; the vCPU is loaded. */
+void kvm_relay_hyperv_settle(struct kvm_vcpu *vcpu, struct kvm_core_vcpu_extra *extra);
+void kvm_relay_hyperv_adopt(struct kvm_vcpu *vcpu, const struct kvm_core_vcpu_extra *extra);
+
 /* vm.c: struct kvm_core_ops has them. */
 void kvm_relay_vm_settle(void *vm, struct kvm_core_vm_extra *extra);
 void kvm_relay_vm_clock(void *vm, const struct kvm_core_vm_extra *extra);

@@ -84,6 +84,7 @@ void kvm_relay_vm_settle(void *priv, struct kvm_core_vm_extra *extra)
 
 	memset(extra, 0, sizeof(*extra));
 	extra->old_kvmclock = kvm->arch.boot_vcpu_runs_old_kvmclock;
+	extra->hypercall = kvm->arch.hyperv.hv_hypercall;
 	settle_pit(kvm, extra);
 	settle_pic(kvm, extra);
 	settle_tscs(kvm, extra);
@@ -222,6 +223,8 @@ void kvm_relay_vm_adopt(void *priv, const struct kvm_core_vm_extra *extra)
 		adopt_rtc(kvm, extra);
 		spin_unlock(&ioapic->lock);
 	}
+	/* Its page has been written, which the MSR would do again. */
+	kvm->arch.hyperv.hv_hypercall = extra->hypercall;
 	adopt_pic(kvm, extra);
 	adopt_tscs(kvm, extra);
 	adopt_pit(kvm, extra);

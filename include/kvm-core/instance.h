@@ -16,7 +16,7 @@
 #include <linux/types.h>
 #include <linux/percpu-defs.h>
 
-#define KVM_CORE_ABI 6
+#define KVM_CORE_ABI 7
 
 /* Instances have numbers of 1 to KVM_CORE_MAX_NUMBER. */
 #define KVM_CORE_MAX_NUMBER 99
@@ -105,6 +105,25 @@ struct kvm_core_exception {
 #define KVM_CORE_EXCEPTION_ERROR_CODE	BIT(2)
 #define KVM_CORE_EXCEPTION_PAYLOAD	BIT(3)
 
+/* Of Hyper-V's SynIC, by its specification */
+#define KVM_CORE_SINTS	16
+#define KVM_CORE_STIMERS 4
+
+/**
+ * struct kvm_core_synic - what KVM_GET_MSRS does not tell of a vCPU's SynIC and its timers
+ * @expires:	when each timer expires next, by the guest's reference time; 0 when it does
+ *		not. A periodic one keeps its phase by that.
+ * @owed:	timers, a bit each, that have expired, and whose message there was no room for
+ * @gsi:	of each SINT, which its EOI is told of, or -1
+ */
+struct kvm_core_synic {
+#ifndef __GENKSYMS__
+	u64 expires[KVM_CORE_STIMERS];
+	u32 owed;
+	s32 gsi[KVM_CORE_SINTS];
+#endif
+};
+
 /**
  * struct kvm_core_vcpu_extra - state of a vCPU that KVM_GET_* does not tell
  * @last_steal:	time that its thread waited for a CPU, in ns, when the guest's
@@ -119,6 +138,8 @@ struct kvm_core_exception {
  * @soft_int:	on AMD: where the guest's guest was before the software interrupt that its
  *		entry delivers, and where it goes on after that
  * @tsc:	the write that its TSC is from; the offset is KVM_VCPU_TSC_OFFSET
+ * @synic:	where the vCPU has one
+ * @assist_page: HV_X64_MSR_VP_ASSIST_PAGE
  * @exception:	of the guest, and what is to become an exit to a hypervisor in the guest;
  *		KVM_GET_VCPU_EVENTS shows one, and a pending one as injected
  * @waiting:	KVM_CORE_VCPU_*
@@ -138,6 +159,8 @@ struct kvm_core_vcpu_extra {
 	u64 pending_dbg;
 	u64 soft_int[2];
 	struct kvm_core_tsc tsc;
+	struct kvm_core_synic synic;
+	u64 assist_page;
 	struct kvm_core_exception exception[2];
 	u32 waiting;
 	s32 external_vector;
@@ -165,6 +188,7 @@ struct kvm_core_vcpu_extra {
  * @rtc_map:	numbers of these vCPUs
  * @rtc_vectors: of the last such interrupt, by the vCPU's number
  * @pic_lines:	lines of the PICs that userspace holds high, and that resampling irqfds do
+ * @hypercall:	HV_X64_MSR_HYPERCALL
  * @old_kvmclock: the first vCPU's guest uses the old MSR of kvmclock
  */
 struct kvm_core_vm_extra {
@@ -179,6 +203,7 @@ struct kvm_core_vm_extra {
 	u32 rtc_owed;
 	unsigned long rtc_map[KVM_CORE_VCPU_IDS / BITS_PER_LONG];
 	u8 rtc_vectors[KVM_CORE_VCPU_IDS];
+	u64 hypercall;
 	u16 pic_lines[2];
 	bool old_kvmclock;
 #endif

@@ -39,6 +39,18 @@ static bool vm_cap_known(u32 cap)
 	return false;
 }
 
+static bool vcpu_cap_known(u32 cap)
+{
+	switch (cap) {
+	case KVM_CAP_ENFORCE_PV_FEATURE_CPUID:
+	case KVM_CAP_HYPERV_SYNIC:
+	case KVM_CAP_HYPERV_SYNIC2:
+	case KVM_CAP_HYPERV_ENFORCE_CPUID:
+		return true;
+	}
+	return false;
+}
+
 /**
  * core_cap_known - is a capability enabled again by a handoff
  * @cf: descriptor of the VM or vCPU
@@ -48,9 +60,7 @@ static bool vm_cap_known(u32 cap)
  */
 bool core_cap_known(const struct core_file *cf, u32 cap)
 {
-	if (cf->kind == CORE_FILE_VM)
-		return vm_cap_known(cap);
-	return cap == KVM_CAP_ENFORCE_PV_FEATURE_CPUID;
+	return cf->kind == CORE_FILE_VM ? vm_cap_known(cap) : vcpu_cap_known(cap);
 }
 
 /**
@@ -62,8 +72,12 @@ bool core_cap_known(const struct core_file *cf, u32 cap)
  */
 u32 core_cap_key(const struct kvm_enable_cap *cap)
 {
-	if (cap->cap == KVM_CAP_DISABLE_QUIRKS2)
+	switch (cap->cap) {
+	case KVM_CAP_DISABLE_QUIRKS2:
 		return KVM_CAP_DISABLE_QUIRKS;
+	case KVM_CAP_HYPERV_SYNIC2:
+		return KVM_CAP_HYPERV_SYNIC;
+	}
 	return cap->cap;
 }
 

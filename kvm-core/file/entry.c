@@ -253,6 +253,24 @@ static struct core_entry *copy_ioeventfd(struct core_record *rec, const void __u
 	return e;
 }
 
+/* By the number of the connection, which has one eventfd at a time. */
+static struct core_entry *copy_hyperv_eventfd(struct core_record *rec,
+					      const void __user *arg)
+{
+	struct core_entry *e = copy(rec, arg, sizeof(struct kvm_hyperv_eventfd));
+	struct kvm_hyperv_eventfd *hv;
+
+	if (IS_ERR(e))
+		return e;
+	hv = (void *)e->data;
+	e->key[0] = hv->conn_id;
+	/* To end one, the descriptor does not count. */
+	if (hv->flags != KVM_HYPERV_EVENTFD_DEASSIGN)
+		e->ctx[0] = entry_eventfd(e, 0, hv->fd);
+	hv->fd = 0;
+	return e;
+}
+
 /* Of kvm-vfio: the group or file that the attribute names. */
 static struct core_entry *copy_device_attr(struct core_record *rec, const void __user *arg)
 {
@@ -325,6 +343,8 @@ struct core_entry *core_entry_copy_of(struct core_record *rec, unsigned int cmd,
 		return copy_irqfd(rec, arg);
 	case KVM_IOEVENTFD:
 		return copy_ioeventfd(rec, arg);
+	case KVM_HYPERV_EVENTFD:
+		return copy_hyperv_eventfd(rec, arg);
 	case KVM_SET_DEVICE_ATTR:
 		return copy_device_attr(rec, arg);
 	case KVM_ENABLE_CAP:

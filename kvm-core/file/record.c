@@ -61,6 +61,7 @@ static const struct rule vm_rules[] = {
 	{ KVM_SET_PMU_EVENT_FILTER, OTHER, CORE_PHASE_VCPU },
 	{ KVM_REGISTER_COALESCED_MMIO, OTHER, CORE_PHASE_BUS },
 	{ KVM_UNREGISTER_COALESCED_MMIO, OTHER, CORE_PHASE_BUS },
+	{ KVM_HYPERV_EVENTFD, OTHER, CORE_PHASE_BUS },
 	{ 0 }
 };
 
@@ -418,6 +419,12 @@ static bool ends(struct core_record *rec, struct core_entry *e)
 			return false;
 		drop(rec, find(rec, e));
 		return true;
+	case KVM_HYPERV_EVENTFD:
+		if (((struct kvm_hyperv_eventfd *)e->data)->flags !=
+		    KVM_HYPERV_EVENTFD_DEASSIGN)
+			return false;
+		drop(rec, find(rec, e));
+		return true;
 	case KVM_UNREGISTER_COALESCED_MMIO:
 		drop_zones(rec, e);
 		return true;
@@ -443,6 +450,25 @@ static bool ends(struct core_record *rec, struct core_entry *e)
 	}
 	}
 	return false;
+}
+
+/**
+ * core_record_has_cap - was a capability enabled?
+ * @cf: descriptor of a VM or vCPU
+ * @cap: core_cap_key() of it
+ *
+ * Context: process; sleeps.
+ */
+bool core_record_has_cap(struct core_file *cf, u32 cap)
+{
+	struct core_entry like = { .cmd = KVM_ENABLE_CAP, .key = { cap } };
+	struct core_record *rec = &cf->rec;
+	bool has;
+
+	mutex_lock(&rec->lock);
+	has = rec->buckets && find(rec, &like);
+	mutex_unlock(&rec->lock);
+	return has;
 }
 
 /**

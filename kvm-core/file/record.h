@@ -103,6 +103,7 @@ __printf(2, 3) void core_record_block(struct core_file *cf, const char *fmt, ...
 bool core_record_is_state(const struct core_file *cf, unsigned int cmd);
 struct core_entry *core_record_begin(struct core_file *cf, unsigned int cmd,
 				     unsigned long arg);
+bool core_record_has_cap(struct core_file *cf, u32 cap);
 void core_record_closed(struct core_eventfd *efd);
 void core_record_end(struct core_file *cf, unsigned int cmd,
 		     struct core_entry *e, long result);

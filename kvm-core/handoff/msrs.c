@@ -8,6 +8,7 @@
 #include <linux/kvm.h>
 #include <linux/mm.h>
 #include <linux/slab.h>
+#include <asm/hyperv-tlfs.h>
 #include <asm/msr-index.h>
 #include <asm/mce.h>
 
@@ -25,7 +26,7 @@
  * register (full-width counters), and the records of last branches. Those that the
  * target's vCPU does not show are left out.
  */
-static const struct {
+static const struct msr_range {
 	u32 first;
 	u32 count;
 } more_msrs[] = {
@@ -49,6 +50,17 @@ static const struct {
 	/* Length and status */
 	{ MSR_AMD64_OSVW_ID_LENGTH, 2 },
 	{ MSR_AMD64_DE_CFG, 1 },
+};
+
+/*
+ * Of vCPUs with a SynIC, behind all others: the reference TSC page is there before the
+ * timers that go by it. HV_X64_MSR_SCONTROL and HV_X64_MSR_STIMER0_CONFIG are listed.
+ */
+static const struct msr_range synic_msrs[] = {
+	{ HV_X64_MSR_SVERSION, 1 },
+	{ HV_X64_MSR_SIEFP, 2 },
+	{ HV_X64_MSR_SINT0, HV_SYNIC_SINT_COUNT },
+	{ HV_X64_MSR_STIMER0_COUNT, 2 * HV_SYNIC_STIMER_COUNT - 1 },
 };
 
 /* KVM takes up to 256 in one ioctl. */
@@ -76,13 +88,22 @@ static struct kvm_msr_list *list_msrs(struct core_instance *ci, u32 room)
 	return list;
 }
 
-static u32 count_more(void)
+static u32 count_msrs(const struct msr_range *r, size_t ranges)
 {
-	u32 i, n = 0;
+	u32 n = 0;
 
-	for (i = 0; i < ARRAY_SIZE(more_msrs); i++)
-		n += more_msrs[i].count;
+	while (ranges--)
+		n += r++->count;
 	return n;
+}
+
+static void add_msrs(struct kvm_msr_list *list, const struct msr_range *r, size_t ranges)
+{
+	u32 k;
+
+	for (; ranges--; r++)
+		for (k = 0; k < r->count; k++)
+			list->indices[list->nmsrs++] = r->first + k;
 }
 
 /**
@@ -95,17 +116,28 @@ static u32 count_more(void)
  */
 int core_msrs_vm(struct core_move *mv, struct core_vm_state *st)
 {
-	struct kvm_msr_list *list = list_msrs(mv->from, count_more());
-	u32 i, k;
+	const u32 more = count_msrs(more_msrs, ARRAY_SIZE(more_msrs)) +
+			 count_msrs(synic_msrs, ARRAY_SIZE(synic_msrs));
+	struct kvm_msr_list *list = list_msrs(mv->from, more);
 
 	if (IS_ERR(list))
 		return core_move_fail(mv, PTR_ERR(list), "MSR list");
 	st->index = list;
 	st->listed = list->nmsrs;
-	for (i = 0; i < ARRAY_SIZE(more_msrs); i++)
-		for (k = 0; k < more_msrs[i].count; k++)
-			list->indices[list->nmsrs++] = more_msrs[i].first + k;
+	add_msrs(list, more_msrs, ARRAY_SIZE(more_msrs));
+	st->common = list->nmsrs;
+	add_msrs(list, synic_msrs, ARRAY_SIZE(synic_msrs));
 	return 0;
+}
+
+/*
+ * For these KVM writes to the guest's memory, which may not be there. The VM's and the
+ * vCPU's extra state has them; a target that has nothing of Hyper-V gets them as MSRs, and
+ * refuses them.
+ */
+static bool is_extra(u32 msr)
+{
+	return msr == HV_X64_MSR_HYPERCALL || msr == HV_X64_MSR_VP_ASSIST_PAGE;
 }
 
 /**
@@ -121,7 +153,8 @@ int core_msrs_prepare(struct core_move *mv, struct core_file *cf,
 		      struct core_vcpu_state *st)
 {
 	struct core_vm_state *vm = mv->state;
-	u32 i, n = vm->index->nmsrs;
+	bool synic = core_record_has_cap(cf, KVM_CAP_HYPERV_SYNIC);
+	u32 i, n = synic ? vm->index->nmsrs : vm->common;
 	struct {
 		struct kvm_msrs head;
 		struct kvm_msr_entry e;
@@ -149,6 +182,8 @@ int core_msrs_prepare(struct core_move *mv, struct core_file *cf,
 				st->hidden[st->nhidden++] = msr;
 			continue;
 		}
+		if (is_extra(msr))
+			continue;
 		if (msr == MSR_IA32_TSC_DEADLINE)
 			st->deadline = st->msrs->nmsrs;
 		st->init[st->msrs->nmsrs] = one.e.data;

@@ -68,6 +68,7 @@ struct core_vcpu_state {
  * @pit:	the PIT is
  * @index:	MSRs of the source that belong to the guest
  * @listed:	how many of them the source itself lists; they come first
+ * @common:	how many of them vCPUs without a SynIC have; the rest is last
  * @clock:	kvmclock, on its way
  * @pit2:	PIT
  * @chip:	PICs and IOAPIC
@@ -82,6 +83,7 @@ struct core_vm_state {
 	bool pit;
 	struct kvm_msr_list *index;
 	u32 listed;
+	u32 common;
 	struct kvm_clock_data clock;
 	struct kvm_pit_state2 pit2;
 	struct kvm_irqchip chip[3];
