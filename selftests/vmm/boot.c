@@ -10,26 +10,52 @@
 /* image.S */
 extern const char guest_image[], guest_image_end[];
 
+#define MAX_CPUID	256
+#define IS_HYPERVISOR(function)	((function) >> 16 == 0x4000)
+
+/* Hyper-V's leaves in the place of KVM's own. */
+static int add_hyperv(struct vcpu *v, struct kvm_cpuid2 *c)
+{
+	struct kvm_cpuid2 *hv;
+	__u32 i, n = 0;
+	int ret = 0;
+
+	hv = calloc(1, sizeof(*hv) + MAX_CPUID * sizeof(hv->entries[0]));
+	if (!hv)
+		return vmm_error(ENOMEM, "CPUID");
+	hv->nent = MAX_CPUID;
+	if (ioctl(v->vm->kvm, KVM_GET_SUPPORTED_HV_CPUID, hv)) {
+		ret = vmm_error(errno, "%s: KVM_GET_SUPPORTED_HV_CPUID", v->vm->path);
+		goto out;
+	}
+	for (i = 0; i < c->nent; i++)
+		if (!IS_HYPERVISOR(c->entries[i].function))
+			c->entries[n++] = c->entries[i];
+	for (i = 0; i < hv->nent && n < MAX_CPUID; i++)
+		c->entries[n++] = hv->entries[i];
+	c->nent = n;
+out:
+	free(hv);
+	return ret;
+}
+
 /* All that KVM supports, with this vCPU's APIC ID where CPUID shows it. */
 static int set_cpuid(struct vcpu *v)
 {
-	struct kvm_cpuid2 *c = NULL;
-	__u32 n, i;
-	int ret;
+	struct kvm_cpuid2 *c;
+	__u32 i;
+	int ret = 0;
 
-	for (n = 64;; n *= 2) {
-		c = realloc(c, sizeof(*c) + n * sizeof(c->entries[0]));
-		if (!c)
-			return vmm_error(ENOMEM, "CPUID");
-		c->nent = n;
-		if (!ioctl(v->vm->kvm, KVM_GET_SUPPORTED_CPUID, c))
-			break;
-		if (errno != E2BIG) {
-			ret = vmm_error(errno, "%s: KVM_GET_SUPPORTED_CPUID",
-					v->vm->path);
-			goto out;
-		}
-	}
+	c = calloc(1, sizeof(*c) + MAX_CPUID * sizeof(c->entries[0]));
+	if (!c)
+		return vmm_error(ENOMEM, "CPUID");
+	c->nent = MAX_CPUID;
+	if (ioctl(v->vm->kvm, KVM_GET_SUPPORTED_CPUID, c))
+		ret = vmm_error(errno, "%s: KVM_GET_SUPPORTED_CPUID", v->vm->path);
+	else if (guest_needs(v->vm->shape.guest) & GN_HYPERV)
+		ret = add_hyperv(v, c);
+	if (ret)
+		goto out;
 	for (i = 0; i < c->nent; i++) {
 		struct kvm_cpuid_entry2 *e = &c->entries[i];
 

@@ -8,6 +8,12 @@
 #define IOAPIC_PINS	24
 #define PIC_PINS	16
 
+/* GN_SINT has GN_HYPERV in it. */
+static bool has_sints(const struct vm *vm)
+{
+	return (guest_needs(vm->shape.guest) & GN_SINT) == GN_SINT;
+}
+
 /*
  * Setting a table replaces the one that KVM made, so the pins of the chips are
  * in it too: each of the first 16 lines reaches the PIC and the IOAPIC.
@@ -41,6 +47,13 @@ int vm_route_irqs(struct vm *vm)
 	}
 	for (i = 0; i < vm->shape.cpus; i++) {
 		e->gsi = GSI_MSI(i);
+		if (has_sints(vm)) {
+			e->type = KVM_IRQ_ROUTING_HV_SINT;
+			e->u.hv_sint.vcpu = i;
+			e->u.hv_sint.sint = HYPERV_SINT;
+			e++;
+			continue;
+		}
 		e->type = KVM_IRQ_ROUTING_MSI;
 		e->u.msi.address_lo = 0xfee00000 | i << 12;
 		e->u.msi.data = VEC_IRQFD;
@@ -91,6 +104,22 @@ int vm_deassign_irqfds(struct vm *vm)
 	return vm->has_irqfds ? set_irqfds(vm, KVM_IRQFD_FLAG_DEASSIGN) : 0;
 }
 
+static int assign_connections(struct vm *vm)
+{
+	unsigned int i;
+
+	for (i = 0; i < vm->shape.cpus; i++) {
+		struct kvm_hyperv_eventfd hv = {
+			.conn_id = HYPERV_CONNECTION(i),
+			.fd = vm->fds.ack[i],
+		};
+
+		if (ioctl(vm->fd, KVM_HYPERV_EVENTFD, &hv))
+			return vmm_error(errno, "%s: KVM_HYPERV_EVENTFD", vm->path);
+	}
+	return 0;
+}
+
 int vm_assign_ioeventfds(struct vm *vm)
 {
 	bool mmio = guest_needs(vm->shape.guest) & GN_PIN;
@@ -98,6 +127,8 @@ int vm_assign_ioeventfds(struct vm *vm)
 
 	if (guest_needs(vm->shape.guest) & GN_LEVEL)
 		return 0;
+	if (has_sints(vm))
+		return assign_connections(vm);
 	for (i = 0; i < vm->shape.cpus; i++) {
 		struct kvm_ioeventfd io = {
 			.addr = mmio ? GUEST_MMIO_ACK(i) : PORT_ACK(i),

@@ -120,6 +120,18 @@ static const __u32 more_msrs[] = {
 };
 
 /*
+ * Of Hyper-V's SynIC, of which the list names two. The reference TSC page, which is in the
+ * list, comes before the timers that go by it.
+ */
+static const __u32 synic_msrs[] = {
+	0x40000082, 0x40000083,
+	0x40000090, 0x40000091, 0x40000092, 0x40000093, 0x40000094, 0x40000095, 0x40000096,
+	0x40000097, 0x40000098, 0x40000099, 0x4000009a, 0x4000009b, 0x4000009c, 0x4000009d,
+	0x4000009e, 0x4000009f,
+	0x400000b1, 0x400000b2, 0x400000b3, 0x400000b4, 0x400000b5, 0x400000b6, 0x400000b7,
+};
+
+/*
  * The index list names what KVM knows, not what this vCPU model has, and
  * KVM_GET_MSRS stops at the first that it refuses. So each is tried once.
  */
@@ -132,7 +144,7 @@ static int list_msrs(struct vm *vm)
 		return 0;
 	if (!ioctl(vm->kvm, KVM_GET_MSR_INDEX_LIST, &probe) || errno != E2BIG)
 		return vmm_error(errno, "%s: KVM_GET_MSR_INDEX_LIST", vm->path);
-	list = calloc(1, sizeof(*list) + sizeof(more_msrs) +
+	list = calloc(1, sizeof(*list) + sizeof(more_msrs) + sizeof(synic_msrs) +
 		      probe.nmsrs * sizeof(list->indices[0]));
 	if (!list)
 		return vmm_error(ENOMEM, "MSR list");
@@ -143,6 +155,8 @@ static int list_msrs(struct vm *vm)
 	}
 	for (i = 0; i < ARRAY_SIZE(more_msrs); i++)
 		list->indices[list->nmsrs++] = more_msrs[i];
+	for (i = 0; guest_needs(vm->shape.guest) & GN_HYPERV && i < ARRAY_SIZE(synic_msrs); i++)
+		list->indices[list->nmsrs++] = synic_msrs[i];
 	for (i = 0; i < list->nmsrs; i++) {
 		struct {
 			struct kvm_msrs head;

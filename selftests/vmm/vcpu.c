@@ -129,6 +129,26 @@ static void settle_timer(struct vcpu *v)
 		died(v, "KVM_SET_MP_STATE", errno, 0);
 }
 
+static int add_hyperv(struct vcpu *v)
+{
+	static const __u32 caps[] = {
+		KVM_CAP_HYPERV_SYNIC2, KVM_CAP_HYPERV_ENFORCE_CPUID,
+	};
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(caps); i++) {
+		struct kvm_enable_cap cap = {
+			.cap = caps[i],
+			.args = { caps[i] == KVM_CAP_HYPERV_ENFORCE_CPUID },
+		};
+
+		if (ioctl(v->fd, KVM_ENABLE_CAP, &cap))
+			return vmm_error(errno, "%s: capability %u of Hyper-V", v->vm->path,
+					 caps[i]);
+	}
+	return 0;
+}
+
 int vcpu_open(struct vm *vm, int id)
 {
 	struct vcpu *v = &vm->vcpu[id];
@@ -144,7 +164,7 @@ int vcpu_open(struct vm *vm, int id)
 	if (run == MAP_FAILED)
 		return vmm_error(errno, "%s: mmap of vCPU %d", vm->path, id);
 	v->run = run;
-	return 0;
+	return guest_needs(vm->shape.guest) & GN_HYPERV ? add_hyperv(v) : 0;
 }
 
 void vcpu_close(struct vcpu *v)
@@ -197,6 +217,11 @@ bool vcpu_handle_exit(struct vcpu *v)
 		died(v, "MMIO where nothing is", run->mmio.phys_addr,
 		     run->mmio.is_write);
 		return false;
+	case KVM_EXIT_HYPERV:
+		if (run->hyperv.type == KVM_EXIT_HYPERV_HCALL)
+			run->hyperv.u.hcall.result =
+				guest_answer(run->hyperv.u.hcall.params[0]) & 0xffff;
+		return true;
 	case KVM_EXIT_IOAPIC_EOI:
 	case KVM_EXIT_INTR:
 		return true;

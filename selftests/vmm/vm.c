@@ -173,10 +173,11 @@ static int vm_fill(struct vm *vm)
 		ret = add_memory(vm);
 	if (!ret && guest_needs(vm->shape.guest) & GN_SLOW)
 		ret = slow_start(vm);
-	if (!ret)
-		ret = vm_route_irqs(vm);
 	for (i = 0; !ret && i < (int)vm->shape.cpus; i++)
 		ret = vcpu_open(vm, i);
+	/* After the vCPUs: a route to a SINT of one that is not there yet has no EOI. */
+	if (!ret)
+		ret = vm_route_irqs(vm);
 	if (!ret)
 		ret = vm_assign_ioeventfds(vm);
 	return ret;

@@ -428,6 +428,43 @@ static void test_closed_ioeventfds(void)
 			 "an ioeventfd outlives its eventfd's last descriptor, which is not kept\n");
 }
 
+/* As of an ioeventfd KVM keeps the context; a connection has one until that is ended. */
+static void test_connections(void)
+{
+	struct kvm_hyperv_eventfd hv = { .conn_id = 1 };
+	int spare = eventfd(0, EFD_CLOEXEC);
+	struct raw v;
+	bool ok;
+
+	raw_open(&v);
+	hv.fd = eventfd(0, EFD_CLOEXEC);
+	ok = !ioctl(v.vm, KVM_HYPERV_EVENTFD, &hv);
+	hv.conn_id = 2;
+	ok &= !ioctl(v.vm, KVM_HYPERV_EVENTFD, &hv);
+	close(hv.fd);
+	hv.fd = spare;
+	ok &= ioctl(v.vm, KVM_HYPERV_EVENTFD, &hv) && errno == EEXIST;
+	hv.conn_id = 3;
+	hv.fd = -1;
+	ok &= ioctl(v.vm, KVM_HYPERV_EVENTFD, &hv) && errno == EBADF;
+	hv.fd = v.vm;
+	ok &= ioctl(v.vm, KVM_HYPERV_EVENTFD, &hv) && errno == EINVAL;
+	/* The descriptor does not count here. */
+	hv = (struct kvm_hyperv_eventfd){
+		.conn_id = 2, .fd = -1, .flags = KVM_HYPERV_EVENTFD_DEASSIGN,
+	};
+	ok &= !ioctl(v.vm, KVM_HYPERV_EVENTFD, &hv);
+	ok &= raw_move(&v);
+	hv = (struct kvm_hyperv_eventfd){ .conn_id = 1, .fd = spare };
+	ok &= ioctl(v.vm, KVM_HYPERV_EVENTFD, &hv) && errno == EEXIST;
+	hv.conn_id = 2;
+	ok &= !ioctl(v.vm, KVM_HYPERV_EVENTFD, &hv);
+	close(spare);
+	raw_close(&v);
+	ksft_test_result(ok,
+			 "a connection of Hyper-V's keeps its eventfd, and has none when it ended\n");
+}
+
 /* -- race -- */
 
 static int race_vm, race_event;
@@ -452,6 +489,11 @@ static unsigned int race_calls(int vm)
 		struct kvm_ioeventfd io = { .addr = 0x10000 + i * 8, .len = 4, .fd = RACE_FD };
 
 		ok += !ioctl(vm, KVM_IOEVENTFD, &io);
+	}
+	for (i = 0; i < 900; i++) {
+		struct kvm_hyperv_eventfd hv = { .conn_id = i, .fd = RACE_FD };
+
+		ok += !ioctl(vm, KVM_HYPERV_EVENTFD, &hv);
 	}
 	for (i = 0; i < 300; i++) {
 		struct kvm_irqfd irqfd = {
@@ -598,11 +640,12 @@ int main(int argc, char **argv)
 		test_ending();
 		ksft_finished();
 	}
-	ksft_set_plan(5);
+	ksft_set_plan(6);
 	test_slot();
 	test_cpuid();
 	test_kernel_address();
 	test_missing();
 	test_closed_ioeventfds();
+	test_connections();
 	ksft_finished();
 }

@@ -256,6 +256,7 @@ static void test_guest(const struct options *o, unsigned int guest)
 	}
 	if (!watch_open(&w, &shape, &fds, report)) {
 		w.patience = o->patience;
+		w.in_place = true;
 		r = run(o, &w, &sums);
 	}
 	n = w.mem ? vm_shared(w.mem)->passes : 0;

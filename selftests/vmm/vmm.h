@@ -301,6 +301,7 @@ struct watch {
 	__u64		step[GUEST_MAX_CPUS];	/* where the guest was then */
 	unsigned int	burst[GUEST_MAX_CPUS];	/* signals since it came there */
 	unsigned int	patience;	/* seconds without any progress */
+	bool		in_place;	/* whatever happens to the VM, its guest cannot tell */
 	char		why[400];
 };
 

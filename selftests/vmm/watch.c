@@ -261,6 +261,15 @@ enum watch_result watch_finish(struct watch *w)
 				return differs(w, "timer ticks, one for each step", i,
 					       c->progress, c->count[0]);
 			break;
+		case GUEST_hv_timer:
+			if (c->count[0] != 4 * c->progress)
+				return differs(w, "shots, four for each step", i,
+					       4 * c->progress, c->count[0]);
+			if (c->count[4] > (w->in_place ? 0 : vm_shared(w->mem)->passes))
+				return differs(w, "other phases of the ticks, at most", i,
+					       w->in_place ? 0 : vm_shared(w->mem)->passes,
+					       c->count[4]);
+			break;
 		case GUEST_timer_periodic:
 			r = judge_ticks(w, i);
 			if (r != WATCH_OK)
@@ -275,6 +284,8 @@ enum watch_result watch_finish(struct watch *w)
 		case GUEST_irqfd_msi:
 		case GUEST_irqfd_pin:
 		case GUEST_irqfd_level:
+		case GUEST_hv_event:
+		case GUEST_hv_sint:
 			if (w->sent[i] - w->acked[i] > 1)
 				return differs(w, "irqfd signals answered", i,
 					       w->sent[i], w->acked[i]);

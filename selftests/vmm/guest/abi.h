@@ -48,6 +48,10 @@
 #define VEC_POSTED_COUNT	16
 #define VEC_SPURIOUS		0xff
 
+/* Of HvSignalEvent, and the SINT that the VMM's irqfds are of */
+#define HYPERV_CONNECTION(n)	(0x10 + (n))
+#define HYPERV_SINT		4
+
 /* Interrupt lines: an irqfd of vCPU n is an MSI route or an IOAPIC pin. */
 #define GSI_MSI(n)		(24 + (n))
 #define GSI_PIN(n)		(16 + (n))
@@ -66,6 +70,9 @@
 #define GN_BENCH		0x10
 #define GN_LEVEL		0x20
 #define GN_SLOW			0x40	/* pages of the working set come late */
+
+#define GN_HYPERV		0x80	/* CPUID and SynIC of Hyper-V */
+#define GN_SINT			(0x100 | GN_HYPERV) /* the same, and irqfds and eventfds by SynIC */
 
 /* Pages of a vCPU that come late, the first of its working set. */
 #define GUEST_SLOW_PAGES	4
