@@ -101,6 +101,9 @@ while ! { [ -b /dev/vdb ] && [ -e /sys/class/net/eth0 ]; } && [ $n -lt 100 ]; do
 	n=$((n + 1))
 	sleep 0.1
 done
+sys=/sys/devices/system
+echo "clock $(cat $sys/clocksource/clocksource0/current_clocksource)"
+echo "timer $(cat $sys/clockevents/clockevent0/current_device)"
 ip link set eth0 up
 ip addr add 10.0.2.15/24 dev eth0
 cat /dev/vdb >/tmp/guest-load
