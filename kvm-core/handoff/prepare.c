@@ -238,6 +238,9 @@ int core_stage_prepare(struct core_move *mv)
 {
 	int r;
 
+	r = core_features_check(mv);
+	if (r)
+		return r;
 	/* Without it the target may still do: what fails then, is said there. */
 	core_charge_room(&mv->charge, target_pages(mv));
 	r = make_target(mv);

@@ -162,6 +162,9 @@ int core_stage_prepare(struct core_move *mv);
 void core_prepare_undo(struct core_move *mv);
 void core_targets_drop(struct core_move *mv);
 
+/* features.c */
+int core_features_check(struct core_move *mv);
+
 /* populate.c */
 int core_populate(struct core_move *mv);
 void core_unpin(struct core_move *mv, struct file *vm);
