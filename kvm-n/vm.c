@@ -163,6 +163,7 @@ static void adopt_tscs(struct kvm *kvm, const struct kvm_core_vm_extra *extra)
 	int match = 0;
 
 	raw_spin_lock_irqsave(&ka->tsc_write_lock, flags);
+	ka->kvmclock_offset -= extra->clock_ahead;
 	ka->last_tsc_nsec = extra->tsc_last.nsec;
 	ka->last_tsc_write = extra->tsc_last.write;
 	ka->last_tsc_offset = extra->tsc_last.offset;

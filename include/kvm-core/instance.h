@@ -189,6 +189,8 @@ struct kvm_core_vcpu_extra {
  * @rtc_vectors: of the last such interrupt, by the vCPU's number
  * @pic_lines:	lines of the PICs that userspace holds high, and that resampling irqfds do
  * @hypercall:	HV_X64_MSR_HYPERCALL
+ * @clock_ahead: by how many ns the target's kvmclock is, when all other state is there;
+ *		filled in by kvm-core
  * @old_kvmclock: the first vCPU's guest uses the old MSR of kvmclock
  */
 struct kvm_core_vm_extra {
@@ -204,6 +206,7 @@ struct kvm_core_vm_extra {
 	unsigned long rtc_map[KVM_CORE_VCPU_IDS / BITS_PER_LONG];
 	u8 rtc_vectors[KVM_CORE_VCPU_IDS];
 	u64 hypercall;
+	s64 clock_ahead;
 	u16 pic_lines[2];
 	bool old_kvmclock;
 #endif

@@ -11,10 +11,13 @@
 
 #include <linux/err.h>
 #include <linux/kvm.h>
+#include <linux/math64.h>
 #include <linux/mm.h>
 #include <linux/slab.h>
+#include <linux/time64.h>
 #include <asm/fpu/xstate.h>
 #include <asm/processor.h>
+#include <asm/tsc.h>
 
 #include "core.h"
 #include "private.h"
@@ -385,7 +388,8 @@ static int move_clock(struct core_move *mv)
 	r = core_replay_ioctl(mv->vm_file, KVM_GET_CLOCK, &st->clock);
 	if (r < 0)
 		return core_move_fail(mv, r, "KVM_GET_CLOCK");
-	/* With the real time of the reading KVM adds what passes until here. */
+	st->clock_by_tsc = st->clock.flags & KVM_CLOCK_HOST_TSC;
+	/* With the real time of the reading KVM adds what passes until here, about. */
 	st->clock.flags &= KVM_CLOCK_REALTIME;
 	mv->to->inst->ops->vm_clock(mv->vm_target->private_data, &st->extra);
 	r = core_replay_ioctl(mv->vm_target, KVM_SET_CLOCK, &st->clock);
@@ -452,6 +456,22 @@ static int set_lines(struct core_move *mv)
 	return 0;
 }
 
+/*
+ * By the readings of the host's TSC that belong to those of the clocks: between them KVM
+ * reads more clocks than one, some microseconds apart on a slow host.
+ */
+static s64 clock_ahead(struct core_move *mv)
+{
+	struct core_vm_state *st = mv->state;
+	struct kvm_clock_data now = { 0 };
+
+	if (!st->clock_by_tsc || core_replay_ioctl(mv->vm_target, KVM_GET_CLOCK, &now) < 0 ||
+	    !(now.flags & KVM_CLOCK_HOST_TSC))
+		return 0;
+	return now.clock - st->clock.clock -
+	       mul_u64_u32_div(now.host_tsc - st->clock.host_tsc, USEC_PER_SEC, tsc_khz);
+}
+
 /**
  * core_state_vm_last - PICs, IOAPIC and PIT are written
  * @mv: the handoff
@@ -484,6 +504,7 @@ int core_state_vm_last(struct core_move *mv)
 		if (r < 0)
 			return core_move_fail(mv, r, "KVM_SET_PIT2");
 	}
+	st->extra.clock_ahead = clock_ahead(mv);
 	mv->to->inst->ops->vm_adopt(mv->vm_target->private_data, &st->extra);
 	return 0;
 }

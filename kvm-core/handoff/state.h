@@ -70,6 +70,7 @@ struct core_vcpu_state {
  * @listed:	how many of them the source itself lists; they come first
  * @common:	how many of them vCPUs without a SynIC have; the rest is last
  * @clock:	kvmclock, on its way
+ * @clock_by_tsc: it was read together with the host's TSC
  * @pit2:	PIT
  * @chip:	PICs and IOAPIC
  * @extra:	the rest of the VM
@@ -85,6 +86,7 @@ struct core_vm_state {
 	u32 listed;
 	u32 common;
 	struct kvm_clock_data clock;
+	bool clock_by_tsc;
 	struct kvm_pit_state2 pit2;
 	struct kvm_irqchip chip[3];
 	struct kvm_core_vm_extra extra;

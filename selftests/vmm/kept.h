@@ -24,6 +24,9 @@ void kept_edge(void);
 void kept_rtc(void);
 void kept_pic(void);
 
+/* kept-clock.c */
+void kept_clock(void);
+
 /* kept-nested.c */
 void kept_exception(void);
 
