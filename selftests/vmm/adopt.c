@@ -38,6 +38,26 @@ void vm_parts(const struct vm *vm, struct vm_parts *parts)
 		parts->vcpu[i] = vm->vcpu[i].fd;
 }
 
+/*
+ * What of the memory there is already is mapped here ahead, and kvm-core maps that for the guest:
+ * the rest would be a fault of the guest's and one of the host's, page by page, when it runs.
+ * Best effort; pages that nobody has written to are not made.
+ */
+static void map_ahead(char *mem, __u64 size)
+{
+	unsigned char there[512];
+	__u64 at, page, n;
+
+	for (at = 0; at < size; at += n * 4096) {
+		n = (size - at) / 4096 < sizeof(there) ? (size - at) / 4096 : sizeof(there);
+		if (!n || mincore(mem + at, n * 4096, there))
+			return;
+		for (page = 0; page < n; page++)
+			if (there[page] & 1)
+				madvise(mem + at + page * 4096, 4096, MADV_POPULATE_READ);
+	}
+}
+
 static int map_memory(struct vm *vm, const struct kvmrelay_slot *slot)
 {
 	if (slot->size != vm->shape.mem)
@@ -45,10 +65,12 @@ static int map_memory(struct vm *vm, const struct kvmrelay_slot *slot)
 				 vm->shape.mem);
 	vm->mem = mmap(NULL, slot->size, PROT_READ | PROT_WRITE, MAP_SHARED, slot->memory,
 		       slot->offset);
-	if (vm->mem != MAP_FAILED)
-		return 0;
-	vm->mem = NULL;
-	return vmm_error(errno, "mmap of the guest's memory");
+	if (vm->mem == MAP_FAILED) {
+		vm->mem = NULL;
+		return vmm_error(errno, "mmap of the guest's memory");
+	}
+	map_ahead(vm->mem, slot->size);
+	return 0;
 }
 
 static int map_vcpus(struct vm *vm)

@@ -19,7 +19,7 @@
 #include "vmm-posted.h"
 
 static const char usage[] =
-"usage: vmm-posted -a INSTANCE -b INSTANCE [-n MOVES] [-c CPUS] [-F | -p | -x | -u]\n"
+"usage: vmm-posted -a INSTANCE -b INSTANCE [-n MOVES] [-c CPUS] [-F | -p | -x | -u | -A]\n"
 "\n"
 "Runs a guest on instance a while poster.ko posts interrupts to its vCPUs, and has\n"
 "kvm-core move it to b and back. Every interrupt has to arrive once, and none in\n"
@@ -28,7 +28,8 @@ static const char usage[] =
 "With -p the guest goes to a new VM by KVM_GET_* and KVM_SET_* instead, whose vCPUs take\n"
 "the descriptors of the old ones; with -x also to a new process, and the old one is\n"
 "killed. With -u the old VMM knows nothing of descriptors, and its VM is closed: what a\n"
-"device has posted until then has to be the new one's.\n"
+"device has posted until then has to be the new one's. With -A other processes adopt the\n"
+"VM, some of them from one that was killed.\n"
 "\n"
 "  -a, --from INSTANCE  where the VM is created, kvm-intel-1\n"
 "  -b, --to INSTANCE    where it goes, kvm-intel-2\n"
@@ -40,6 +41,7 @@ static const char usage[] =
 "  -p, --pass           to a new VM each time; before, one that gives them back\n"
 "  -x, --exec           as -p, each VM in a process of its own\n"
 "  -u, --unaware        to a new VM each time, whose vCPUs keep their own descriptors\n"
+"  -A, --adopt          VMMs, processes of their own, adopt it; with -F, -r: also in vain\n"
 "  -r, --refuse INSTANCE  one that does not take posted interrupts: the VM stays\n"
 "  -d, --deadline US    longest stop (5000000)\n"
 "  -w, --wait SECONDS   patience without any progress (120)\n"
@@ -78,8 +80,7 @@ static int newest_vm(void)
 	return id;
 }
 
-/* Does it answer what it has to? */
-static bool wait_for(struct test *t, struct posted_vmm *v, enum posted_answer want)
+bool posted_wait_for(struct test *t, struct posted_vmm *v, enum posted_answer want)
 {
 	enum posted_answer got = posted_answer(v, t->o->patience);
 
@@ -107,7 +108,7 @@ static bool make_vm(struct test *t, struct side *s, const char *instance,
 	snprintf(p, sizeof(path[0]), "/dev/%s", instance);
 	if (exec)
 		return !posted_start(&t->vmm, p, &s->w, NULL, false) &&
-		       wait_for(t, &t->vmm, POSTED_MADE);
+		       posted_wait_for(t, &t->vmm, POSTED_MADE);
 	s->vm = vm_create(p, &shape, &s->fds, s->report);
 	if (!s->vm || vm_boot(s->vm) || vm_assign_irqfds(s->vm))
 		return broken(t, "the VM did not start", errno);
@@ -164,7 +165,7 @@ bool get_stats(struct test *t, struct poster_stats *st)
 	return true;
 }
 
-static bool go_on(struct test *t, __u64 steps)
+bool go_on(struct test *t, __u64 steps)
 {
 	enum watch_result r = watch_steps(&t->posted.w, steps);
 
@@ -220,9 +221,12 @@ static bool move_in_vain(struct test *t, const char *to, unsigned int stage)
 
 	if (!inject_set(stages[stage], "error", EXDEV))
 		return broken(t, "debugfs does not take an error to inject", errno);
-	r = do_move(t, to, stage, EXDEV);
+	if (t->o->adopt)
+		r = posted_adopt_in_vain(t, to, stage, EXDEV);
+	else
+		r = do_move(t, to, stage, EXDEV) && go_on(t, t->o->steps);
 	inject_set(stages[stage], "error", 0);
-	return r && go_on(t, t->o->steps);
+	return r;
 }
 
 bool passed(struct test *t, struct poster_stats *st)
@@ -369,62 +373,6 @@ static bool abandon(struct test *t)
 	       after.irte_posted == before.irte_posted;
 }
 
-/* A VMM on another instance that is to have the VM, and does, or says NOT. */
-static bool start_next(struct test *t, struct posted_vmm *next, const char *to,
-		       enum posted_answer answer)
-{
-	char path[64];
-
-	snprintf(path, sizeof(path), "/dev/%s", to);
-	if (posted_start(next, path, &t->posted.w, &t->vmm, answer == POSTED_NOT))
-		return broken(t, "no VMM", errno);
-	return wait_for(t, next, answer);
-}
-
-/* The next VMM does not go on: the one before does. */
-static bool over_in_vain(struct test *t, const char *to, enum posted_answer answer)
-{
-	struct posted_vmm next;
-
-	if (!start_next(t, &next, to, answer))
-		return false;
-	posted_give_back(&next);
-	if (!wait_for(t, &t->vmm, POSTED_RUNS))
-		return false;
-	posted_kill(&next);
-	t->in_vain++;
-	return go_on(t, t->o->steps);
-}
-
-static bool over(struct test *t, const char *to)
-{
-	struct poster_stats st = { .since = now_ns() };
-	struct posted_vmm next;
-
-	if (!start_next(t, &next, to, POSTED_TAKEN))
-		return false;
-	posted_kill(&t->vmm);
-	t->vmm = next;
-	posted_go(&next);
-	if (!wait_for(t, &next, POSTED_RUNS))
-		return false;
-	return passed(t, &st);
-}
-
-/* As abandon(), by SIGKILL */
-static bool abandon_over(struct test *t)
-{
-	struct poster_stats before = { 0 }, after = { 0 };
-	struct posted_vmm next;
-
-	if (!start_next(t, &next, t->o->name[0], POSTED_TAKEN) || !get_stats(t, &before))
-		return false;
-	posted_kill(&next);
-	return get_stats(t, &after) &&
-	       after.irte_remapped - before.irte_remapped == t->o->cpus &&
-	       after.irte_posted == before.irte_posted;
-}
-
 static bool run(struct test *t)
 {
 	const struct options *o = t->o;
@@ -437,7 +385,10 @@ static bool run(struct test *t)
 			return false;
 		if (o->fail && !move_in_vain(t, to, i % KVM_CORE_STAGE_RETIRE))
 			return false;
-		if (o->refuses && !o->pass && !o->exec &&
+		if (o->refuses && o->adopt &&
+		    !posted_adopt_in_vain(t, o->refuses, KVM_CORE_STAGE_PREPARE, EOPNOTSUPP))
+			return false;
+		if (o->refuses && !o->pass && !o->exec && !o->adopt &&
 		    (!do_move(t, o->refuses, KVM_CORE_STAGE_PREPARE, EOPNOTSUPP) ||
 		     !go_on(t, o->steps)))
 			return false;
@@ -445,15 +396,18 @@ static bool run(struct test *t)
 		if (o->unaware) {
 			if (!posted_unaware(t, to))
 				return false;
+		} else if (o->adopt) {
+			if (!posted_adopt(t))
+				return false;
 		} else if (o->pass) {
 			if (!do_pass(t, to, true) || !go_on(t, o->steps) ||
 			    (o->refuses && (!pass_refused(t) || !go_on(t, o->steps))) ||
 			    !do_pass(t, to, false))
 				return false;
 		} else if (o->exec) {
-			if (!over_in_vain(t, to, POSTED_TAKEN) ||
-			    (o->refuses && !over_in_vain(t, o->refuses, POSTED_NOT)) ||
-			    !over(t, to))
+			if (!posted_over_in_vain(t, to, POSTED_TAKEN) ||
+			    (o->refuses && !posted_over_in_vain(t, o->refuses, POSTED_NOT)) ||
+			    !posted_over(t, to))
 				return false;
 		} else if (!do_move(t, to, 0, 0)) {
 			return false;
@@ -535,8 +489,8 @@ static void judge(struct test *t, bool ran, const struct poster_stats *before)
 		       t->parked, t->longest / 1000);
 	ksft_print_msg("guest: %llu halts, %llu masked ones delivered, %llu of vector 0xff\n",
 		       halts, masked, nobody);
-	ksft_print_msg("%u moves, %u that failed%s%s\n", t->moves, t->in_vain,
-		       ran ? "" : ": ", t->why);
+	ksft_print_msg("%u moves (%u of a dead VMM), %u that failed%s%s\n", t->moves, t->killed,
+		       t->in_vain, ran ? "" : ": ", t->why);
 
 	ksft_test_result(ran, "every interrupt was taken once, and none by another VM\n");
 	ksft_test_result(ran && !st.astray,
@@ -568,7 +522,8 @@ static bool prepare(struct test *t, struct poster_stats *before)
 	t->poster = open("/dev/poster", O_RDWR | O_CLOEXEC);
 	if (t->poster < 0)
 		return broken(t, "/dev/poster", errno);
-	if (!make_vm(t, &t->posted, t->o->name[0], "posted", t->o->cpus, t->o->exec))
+	if (t->o->adopt ? !posted_adopt_begin(t) :
+	    !make_vm(t, &t->posted, t->o->name[0], "posted", t->o->cpus, t->o->exec))
 		return false;
 	vm = newest_vm();
 	if (!make_vm(t, &t->beside, t->o->name[1], "spin", 1, false))
@@ -580,7 +535,8 @@ static bool prepare(struct test *t, struct poster_stats *before)
 		return false;
 	if (t->o->exec)
 		posted_go(&t->vmm);
-	if (t->o->exec ? !wait_for(t, &t->vmm, POSTED_RUNS) : vm_resume(t->posted.vm))
+	if (t->o->exec ? !posted_wait_for(t, &t->vmm, POSTED_RUNS) :
+	    !t->o->adopt && vm_resume(t->posted.vm))
 		return broken(t, "the VM does not run", 0);
 	if (vm_resume(t->beside.vm))
 		return broken(t, "the VM beside it does not run", 0);
@@ -603,6 +559,7 @@ int main(int argc, char **argv)
 		{ "steps", 1, NULL, 's' }, { "stall", 1, NULL, 't' },
 		{ "fail", 0, NULL, 'F' },
 		{ "pass", 0, NULL, 'p' }, { "exec", 0, NULL, 'x' }, { "unaware", 0, NULL, 'u' },
+		{ "adopt", 0, NULL, 'A' },
 		{ "refuse", 1, NULL, 'r' },
 		{ "deadline", 1, NULL, 'd' }, { "wait", 1, NULL, 'w' },
 		{ "help", 0, NULL, 'h' }, { 0 }
@@ -620,7 +577,7 @@ int main(int argc, char **argv)
 	bool ran;
 	int c;
 
-	while ((c = getopt_long(argc, argv, "a:b:n:c:s:t:d:w:r:Fpxuh", longs,
+	while ((c = getopt_long(argc, argv, "a:b:n:c:s:t:d:w:r:FpxuAh", longs,
 				NULL)) != -1) {
 		switch (c) {
 		case 'a':
@@ -662,6 +619,9 @@ int main(int argc, char **argv)
 		case 'u':
 			o.unaware = true;
 			break;
+		case 'A':
+			o.adopt = true;
+			break;
 		case 'h':
 			fputs(usage, stdout);
 			return 0;
@@ -684,13 +644,16 @@ int main(int argc, char **argv)
 	ran = run(&t);
 	judge(&t, ran, &before);
 	if (o.pass || o.exec)
-		ksft_test_result(o.exec ? abandon_over(&t) : abandon(&t),
+		ksft_test_result(o.exec ? posted_abandon_over(&t) : abandon(&t),
 				 "interrupts whose vCPU ends before it has them are the host's\n");
 	stall(0);
 	close(t.poster);
 	if (o.exec)
 		posted_kill(&t.vmm);
-	end(&t.posted);
+	if (o.adopt)
+		posted_adopt_end(&t);
+	else
+		end(&t.posted);
 	end(&t.beside);
 	ksft_finished();
 }
