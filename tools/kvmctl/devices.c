@@ -72,33 +72,54 @@ static int device(void)
 	return fd;
 }
 
-/* The token is 32 bytes, or as many in hexadecimal digits and a line feed. */
-static void read_token(const char *path, __u8 *token)
+/* 10 digits, 64 digits, two line feeds */
+#define TICKET_LEN	(10 + 1 + 2 * VFIO_KEEPALIVE_TOKEN_LEN + 1)
+
+static bool parse_digits(const char *text, __u8 *token)
 {
-	char text[2 * VFIO_KEEPALIVE_TOKEN_LEN + 2];
+	size_t i;
+
+	for (i = 0; i < 2 * VFIO_KEEPALIVE_TOKEN_LEN; i += 2) {
+		char digits[3] = { text[i], text[i + 1] };
+
+		if (!isxdigit((unsigned char)text[i]) || !isxdigit((unsigned char)text[i + 1]))
+			return false;
+		token[i / 2] = strtoul(digits, NULL, 16);
+	}
+	return !text[i] || !strcmp(text + i, "\n");
+}
+
+/*
+ * The token is 32 bytes, or as many in hexadecimal digits and a line feed; in a ticket of
+ * libkvmrelay the session's number is on a line before those.
+ */
+static void read_token(const char *path, unsigned int session, __u8 *token)
+{
+	char text[TICKET_LEN + 2] = "", *digits = text, *end;
+	unsigned long number = session;
 	FILE *f = fopen(path, "re");
-	size_t n, i;
+	size_t n;
 
 	if (!f)
 		err(EXIT_NONE, "%s", path);
-	n = fread(text, 1, sizeof(text), f);
+	n = fread(text, 1, sizeof(text) - 1, f);
 	fclose(f);
 	if (n == VFIO_KEEPALIVE_TOKEN_LEN) {
 		memcpy(token, text, n);
 		return;
 	}
-	if (n == sizeof(text) - 1 && text[n - 1] == '\n')
-		n--;
-	for (i = 0; n == 2 * VFIO_KEEPALIVE_TOKEN_LEN && i < n; i += 2) {
-		char digits[3] = { text[i], text[i + 1] };
-
-		if (!isxdigit((unsigned char)text[i]) || !isxdigit((unsigned char)text[i + 1]))
-			break;
-		token[i / 2] = strtoul(digits, NULL, 16);
+	if (isdigit((unsigned char)*text)) {
+		number = strtoul(text, &end, 10);
+		if (*end == '\n' && end[1])
+			digits = end + 1;
+		else
+			number = session;
 	}
-	if (i != 2 * VFIO_KEEPALIVE_TOKEN_LEN)
-		errx(EXIT_NONE, "%s: neither %u bytes nor %u hexadecimal digits", path,
-		     VFIO_KEEPALIVE_TOKEN_LEN, 2 * VFIO_KEEPALIVE_TOKEN_LEN);
+	if (!parse_digits(digits, token))
+		errx(EXIT_NONE, "%s: neither %u bytes nor %u hexadecimal digits, nor a ticket",
+		     path, VFIO_KEEPALIVE_TOKEN_LEN, 2 * VFIO_KEEPALIVE_TOKEN_LEN);
+	if (number != session)
+		errx(EXIT_NONE, "%s: a ticket of session %lu, not %u", path, number, session);
 }
 
 /* The device, or with a token what watches that session alone */
@@ -109,7 +130,7 @@ static int device_for(const struct wanted *w)
 
 	if (!w->token)
 		return fd;
-	read_token(w->token, args.token);
+	read_token(w->token, w->session, args.token);
 	watch = ioctl(fd, VFIO_KEEPALIVE_WATCH, &args);
 	if (watch < 0 && (errno == EACCES || errno == ESTALE))
 		errx(EXIT_NONE, SESSION ": %s is not its token", w->session, w->token);
@@ -314,7 +335,7 @@ int devices_sessions(int argc, char **argv)
 	static const struct argp_option options[] = {
 		{ "force", 'f', NULL, 0, "Release a session that a process has, too", 0 },
 		{ "token", 't', "FILE", 0,
-		  "The session's token, instead of CAP_SYS_ADMIN: 32 bytes or 64 hexadecimal digits",
+		  "The session's token, instead of CAP_SYS_ADMIN: 32 bytes, 64 hexadecimal digits, or a ticket of libkvmrelay",
 		  0 },
 		{ 0 }
 	};
