@@ -160,6 +160,17 @@ static struct item *find_container(struct session *session, const void *containe
 	return NULL;
 }
 
+/* A VM, which kvm-core knows as this; keepalive_lock is held. */
+static bool has_vm(struct session *session, const void *vm)
+{
+	struct item *item;
+
+	list_for_each_entry(item, &session->items, link)
+		if (item->kind == VFIO_KEEPALIVE_VM && item->vm == vm)
+			return true;
+	return false;
+}
+
 /*
  * The container of a group or device. Without it that could not be given a new address
  * space; and an mdev may have come into it since it was added.
@@ -188,6 +199,8 @@ static int item_check(struct session *session, struct item *item)
 		return r;
 	if (item->kind == VFIO_KEEPALIVE_CONTAINER)
 		item->container = kind_container(item->file);
+	if (item->kind == VFIO_KEEPALIVE_VM || item->kind == VFIO_KEEPALIVE_KVM_DEVICE)
+		item->vm = kind_vm(item->file);
 	return is_in_container(item->kind) ? check_container(session, item) : 0;
 }
 
@@ -209,6 +222,9 @@ static int item_insert(struct session *session, struct item *item)
 	}
 	/* It was there, but may have been removed. */
 	if (is_in_container(item->kind) && !find_container(session, item->container))
+		return -ENODEV;
+	/* Nobody would find out: that of another VM is as good a descriptor. */
+	if (item->kind == VFIO_KEEPALIVE_KVM_DEVICE && !has_vm(session, item->vm))
 		return -ENODEV;
 	list_for_each_entry(other, &session->items, link)
 		if (!strcmp(other->name, item->name))

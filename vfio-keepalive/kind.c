@@ -113,6 +113,24 @@ static int kvm_check(struct file *file, enum kvm_core_descriptor kind)
 	return r;
 }
 
+/**
+ * kind_vm - by what kvm-core knows a VM
+ * @file: of a kind of kvm-core's: that keeps the module
+ *
+ * Return: the same for all descriptors of a VM, as long as @file is open.
+ */
+const void *kind_vm(struct file *file)
+{
+	const void *(*vm_of)(const struct file *file) = symbol_get(kvm_core_descriptor_vm);
+	const void *vm = NULL;
+
+	if (vm_of) {
+		vm = vm_of(file);
+		symbol_put(kvm_core_descriptor_vm);
+	}
+	return vm;
+}
+
 /* How far behind a group's device and character device its container is looked for */
 #define GROUP_WORDS	8
 

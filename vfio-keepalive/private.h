@@ -57,6 +57,7 @@ struct account {
  * @file:	a reference; constant
  * @container:	of a container, a group or a device, by which VFIO knows it, to be
  *		compared and never followed; else NULL; constant
+ * @vm:		of a VM or its kvm-vfio, by which kvm-core knows the VM, likewise; constant
  * @index:	constant once it is in the session
  * @kind:	enum vfio_keepalive_kind; constant
  * @flags:	VFIO_KEEPALIVE_ADD_*; constant
@@ -72,6 +73,7 @@ struct item {
 	struct session *session;
 	struct file *file;
 	const void *container;
+	const void *vm;
 	u32 index;
 	u32 kind;
 	u32 flags;
@@ -229,6 +231,7 @@ void item_close_all(struct list_head *items);
 /* kind.c */
 int kind_check(struct file *file, u32 kind);
 const void *kind_container(struct file *file);
+const void *kind_vm(struct file *file);
 bool kind_is_in(struct file *file, u32 kind, const void *container);
 
 /* blob.c */

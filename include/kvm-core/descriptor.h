@@ -13,5 +13,6 @@ enum kvm_core_descriptor {
 };
 
 enum kvm_core_descriptor kvm_core_descriptor(const struct file *file);
+const void *kvm_core_descriptor_vm(const struct file *file);
 
 #endif

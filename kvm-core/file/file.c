@@ -78,6 +78,22 @@ enum kvm_core_descriptor kvm_core_descriptor(const struct file *file)
 }
 EXPORT_SYMBOL_GPL(kvm_core_descriptor);
 
+/**
+ * kvm_core_descriptor_vm - whose descriptor is this?
+ * @file: of which kvm_core_descriptor() knows what it is
+ *
+ * It is the same for all descriptors of a VM, on whatever instance and whoever's it is.
+ *
+ * Context: any; the caller holds a reference on @file.
+ * Return: by what kvm-core knows the VM, to be compared as long as @file is open, and
+ * never followed.
+ */
+const void *kvm_core_descriptor_vm(const struct file *file)
+{
+	return core_file_of(file)->vm;
+}
+EXPORT_SYMBOL_GPL(kvm_core_descriptor_vm);
+
 /* core_vm_come() would say so, too, when KVM has made a VM and counted its end. */
 static inline bool core_file_drained(const struct core_file *cf, unsigned int cmd)
 {

@@ -218,7 +218,7 @@ static void test_refuse(void)
 		sv[0] = dup(p[0]);
 		sv[1] = dup(p[1]);
 	}
-	for (kind = 0; kind < 8; kind++)
+	for (kind = 0; kind <= VFIO_KEEPALIVE_KVM_DEVICE + 1; kind++)
 		ok &= ka_add(s, sv[0], kind, "x", 0, NULL, 0) == -EINVAL &&
 		      ka_add(s, s, kind, "x", 0, NULL, 0) == -EINVAL &&
 		      ka_add(s, s2, kind, "x", 0, NULL, 0) == -EINVAL &&
@@ -235,6 +235,10 @@ static void test_refuse(void)
 	refuse(s, eventfd(0, 0), VFIO_KEEPALIVE_DEVICE, -EINVAL, "add: eventfd as device");
 	refuse(s, memfd_create("x", 0), VFIO_KEEPALIVE_EVENTFD, -EINVAL, "add: memfd as eventfd");
 	refuse(s, memfd_create("x", 0), VFIO_KEEPALIVE_GROUP, -EINVAL, "add: memfd as group");
+	/* Of a KVM's files: vmm-adopt. */
+	refuse(s, memfd_create("x", 0), VFIO_KEEPALIVE_KVM_DEVICE, -EINVAL,
+	       "add: memfd as kvm-vfio");
+	refuse(s, eventfd(0, 0), VFIO_KEEPALIVE_KVM_DEVICE, -EINVAL, "add: eventfd as kvm-vfio");
 	mem = memfd_create("x", 0);
 	is(ka_add(s, mem, VFIO_KEEPALIVE_MEMORY, "x", VFIO_KEEPALIVE_ADD_REQUEST, NULL, 0),
 	   -EINVAL, "add: memory that requests");

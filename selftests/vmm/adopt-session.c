@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* A VMM of vmm-adopt: its VM's descriptors in a session of vfio-keepalive. */
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/kvm.h>
 #include <stdio.h>
 #include <string.h>
@@ -18,6 +19,42 @@ static void is(struct order_msg *m, const char *what, int r, int wanted)
 static int add(int session, int fd, enum vfio_keepalive_kind kind)
 {
 	return kvmrelay_keep(session, "x", kind, fd, 0, NULL);
+}
+
+/* Another VM of the same process */
+static int other_vfio(const char *path)
+{
+	struct kvm_create_device vfio = { .type = KVM_DEV_TYPE_VFIO };
+	int kvm = open(path, O_RDWR | O_CLOEXEC);
+	int vm = ioctl(kvm, KVM_CREATE_VM, 0);
+	int r = ioctl(vm, KVM_CREATE_DEVICE, &vfio);
+
+	close(vm);
+	close(kvm);
+	return r ? -1 : (int)vfio.fd;
+}
+
+/* kvm-vfio goes where its VM is, or nobody would take the VM's groups to the next VMM. */
+static void refused_vfio(struct adopt_vmm *s, struct order_msg *m, int session, int vfio)
+{
+	int strange = other_vfio(s->path);
+	const enum vfio_keepalive_kind kind = VFIO_KEEPALIVE_KVM_DEVICE;
+
+	is(m, "kvm-vfio as a VM", add(session, vfio, VFIO_KEEPALIVE_VM), -EINVAL);
+	is(m, "kvm-vfio as a vCPU", add(session, vfio, VFIO_KEEPALIVE_VCPU), -EINVAL);
+	is(m, "a VM as kvm-vfio", add(session, s->from->vm, kind), -EINVAL);
+	is(m, "a vCPU as kvm-vfio", add(session, s->from->vcpus[0], kind), -EINVAL);
+	is(m, "memory as kvm-vfio", add(session, s->fds.mem, kind), -EINVAL);
+	is(m, "a session as kvm-vfio", add(session, session, kind), -EINVAL);
+	is(m, "no descriptor as kvm-vfio", add(session, -1, kind), -EBADF);
+	is(m, "kvm-vfio without its VM", add(session, vfio, kind), -ENODEV);
+	is(m, "kvm-vfio of another VM", add(s->session, strange, kind), -ENODEV);
+	if (!m->ret && add(s->session, vfio, kind) < 0)
+		adopt_broken(m, "kvm-vfio of the VM is not kept");
+	is(m, "kvm-vfio that is there already", add(s->session, vfio, kind), -EEXIST);
+	is(m, "kvm-vfio that another session has", add(session, vfio, kind), -EBUSY);
+	is(m, "dropping kvm-vfio", kvmrelay_drop(s->session, "x", NULL), 0);
+	close(strange);
 }
 
 static void refused(struct adopt_vmm *s, struct order_msg *m)
@@ -47,6 +84,7 @@ static void refused(struct adopt_vmm *s, struct order_msg *m)
 	} else if (!m->ret) {
 		is(m, "the session as a group",
 		   ioctl(vfio.fd, KVM_SET_DEVICE_ATTR, &attr) ? errno : 0, EINVAL);
+		refused_vfio(s, m, other, vfio.fd);
 		close(vfio.fd);
 	}
 	close(other);

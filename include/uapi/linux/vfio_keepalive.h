@@ -36,7 +36,7 @@ enum vfio_keepalive_kind {
 	VFIO_KEEPALIVE_MEMORY,		/* memfd, file of tmpfs or hugetlbfs */
 	VFIO_KEEPALIVE_VM,		/* of an instance; to be adopted (KVM_CORE_VM_ADOPT) */
 	VFIO_KEEPALIVE_VCPU,		/* the same */
-	VFIO_KEEPALIVE_KVM_DEVICE,	/* kvm-vfio of such a VM */
+	VFIO_KEEPALIVE_KVM_DEVICE,	/* kvm-vfio of such a VM, which comes first */
 };
 
 /*
