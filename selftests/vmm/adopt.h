@@ -131,6 +131,9 @@ enum watch_result order_give(struct stage *st, unsigned int n, enum order what,
 enum watch_result stage_adopt(struct stage *st, unsigned int n, unsigned int to, bool same,
 			      bool dead, __u64 *downtime);
 
+/* adopt-operator.c: rounds in which one is first; @more: how often which */
+enum watch_result adopt_operator(struct stage *st, char *more, size_t size);
+
 /* adopt-vmm.c */
 int adopt_broken(struct order_msg *m, const char *fmt, ...) __printf(2, 3);
 int adopt_room(struct adopt_vmm *s, struct order_msg *m);

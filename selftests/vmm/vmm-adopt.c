@@ -161,6 +161,21 @@ static void test_rings(void)
 	stage_close(&st);
 }
 
+static void test_operator(void)
+{
+	enum watch_result r;
+	struct stage st;
+	char more[80] = "";
+
+	r = stage_begin(&st, GUEST_irqfd_msi, 0);
+	if (r == WATCH_OK)
+		r = adopt_operator(&st, more, sizeof(more));
+	if (r == WATCH_OK)
+		r = watch_finish(&st.w);
+	result(&st, "while an operator moves it", r, more);
+	stage_close(&st);
+}
+
 /* The VMM is killed while its vCPUs run, and the VM stands still until it is adopted. */
 static void test_killed(unsigned int guest, bool same)
 {
@@ -405,7 +420,7 @@ static void test_session_ends(void)
 
 static const char * const killed_guests[] = { "spin", "mem", "timer_oneshot", "ipi" };
 static const char * const kept_guests[] = { "spin", "mem", "timer_oneshot", "irqfd_msi" };
-#define CASES (8 + 2 * ARRAY_SIZE(killed_guests) + 2 + ARRAY_SIZE(kept_guests) + 1)
+#define CASES (9 + 2 * ARRAY_SIZE(killed_guests) + 2 + ARRAY_SIZE(kept_guests) + 1)
 
 static void test_cases(void)
 {
@@ -414,6 +429,7 @@ static void test_cases(void)
 	test_orders("what is refused", ORDER_BAD);
 	test_orders("two at once", ORDER_BUSY);
 	test_own();
+	test_operator();
 	test_rings();
 	test_adopter_killed("prepare");
 	test_adopter_killed("move");

@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include <dirent.h>
 #include <kselftest.h>
@@ -476,16 +477,121 @@ static void test_precedence(void)
 	close(control);
 }
 
+/* Another process adopts the VM, and answers with the errno and the reason. */
+struct adopter {
+	int	error;
+	char	reason[KVM_CORE_REASON_LEN];
+};
+
+static void __noreturn adopter_main(const struct mini *m, int out)
+{
+	struct kvm_core_adopt_slot slot = {
+		.size = MINI_MEM, .userspace_addr = (unsigned long)m->mem,
+	};
+	struct kvm_core_adopt a = {
+		.argsz = sizeof(a), .nr_vcpus = 1, .nr_slots = 1,
+		.vcpus = (unsigned long)&m->vcpu[0], .slots = (unsigned long)&slot,
+		.move = { .deadline_us = 20000000, .timeout_ms = 60000 },
+	};
+	struct adopter answer = { 0 };
+
+	snprintf(a.move.instance, sizeof(a.move.instance), "%s", to);
+	answer.error = ioctl(m->fd, KVM_CORE_VM_ADOPT, &a) ? errno : 0;
+	memcpy(answer.reason, a.move.reason, sizeof(answer.reason));
+	_exit(write(out, &answer, sizeof(answer)) != sizeof(answer));
+}
+
+/* The end of the pipe at which it answers */
+static int adopter_begin(const struct mini *m)
+{
+	int p[2];
+
+	if (pipe(p))
+		ksft_exit_fail_msg("no pipe\n");
+	fflush(NULL);
+	if (!fork())
+		adopter_main(m, p[1]);
+	close(p[1]);
+	return p[0];
+}
+
+static bool adopter_ends(int in, int error, const char *reason)
+{
+	struct adopter a = { 0 };
+	bool ok;
+
+	if (read(in, &a, sizeof(a)) != sizeof(a))
+		snprintf(a.reason, sizeof(a.reason), "it does not answer");
+	close(in);
+	wait(NULL);
+	ok = a.error == error && strstr(a.reason, reason);
+	if (!ok)
+		ksft_print_msg("the adoption: %s (%s)\n", a.reason, strerror(a.error));
+	return ok;
+}
+
+/*
+ * As before, with another VMM that adopts in the place of the VM's own: it waits for the exit,
+ * the operator comes. And the other way round, with the operator's held.
+ */
+static void test_adoption(void)
+{
+	static const __u8 code[] = { 0xe6, 0x10, 0xeb, 0xfc };	/* out 0x10, al; jmp */
+	int control = open("/dev/kvm-core", O_RDWR | O_CLOEXEC), in;
+	struct asked operator = { .cmd = KVM_CORE_MOVE, .fd = control };
+	struct kvm_core_move probe = { .flags = KVM_CORE_MOVE_DRY_RUN };
+	pthread_t thread;
+	struct mini m;
+	bool ok;
+
+	mini_begin(&m);
+	mini_boot(&m, code, sizeof(code));
+	mini_run(&m, 0, KVM_EXIT_IO, "first run");
+	operator.mv = (struct kvm_core_move){
+		.fd = m.fd, .deadline_us = 20000000, .timeout_ms = 60000,
+	};
+	snprintf(operator.mv.instance, sizeof(operator.mv.instance), "%s", to);
+	snprintf(probe.instance, sizeof(probe.instance), "%s", to);
+	mini_ioctl(&m, m.fd, KVM_CORE_VM_MOVE, &probe, "a move, dry");
+	in = adopter_begin(&m);
+	while (m.ok && !mover(probe.vm))
+		usleep(1000);
+	pthread_create(&thread, NULL, ask, &operator);
+	ok = adopter_ends(in, EBUSY, "the operator moves it");
+	mini_complete(&m, 0);
+	pthread_join(thread, NULL);
+	ok &= !operator.error;
+
+	mini_run(&m, 0, KVM_EXIT_IO, "run after the move");
+	mini_complete(&m, 0);
+	snprintf(operator.mv.instance, sizeof(operator.mv.instance), "%s", from);
+	ok &= inject_set("prepare", "hold", 1);
+	pthread_create(&thread, NULL, ask, &operator);
+	ok &= inject_wait_held("prepare", 60);
+	ok &= adopter_ends(adopter_begin(&m), EBUSY, "it is being moved already");
+	inject_set("prepare", "hold", 0);
+	pthread_join(thread, NULL);
+	ok &= !operator.error;
+	mini_run(&m, 0, KVM_EXIT_IO, "run after the second move");
+	if (!m.ok || operator.error)
+		ksft_print_msg("%s; the operator's: %s (%s)\n", m.why, operator.mv.reason,
+			       strerror(operator.error));
+	ksft_test_result(m.ok && ok, "an adoption gives way to the operator's move\n");
+	mini_end(&m);
+	close(control);
+}
+
 int main(int argc, char **argv)
 {
 	args_two(argc, argv, usage, mini_names);
 	from = mini_names[0];
 	to = mini_names[1];
 	ksft_print_header();
-	ksft_set_plan(6);
+	ksft_set_plan(7);
 	test_sysfs();
 	test_log();
 	test_precedence();
+	test_adoption();
 	test_cgroup();
 	test_drained();
 	test_drained_meanwhile();
