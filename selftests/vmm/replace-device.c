@@ -23,8 +23,9 @@ static void edu_begin(struct device *d, char *mem)
 }
 
 const struct replace_device replace_devices[] = {
-	{ "nvme", GUEST_work_nvme, "vfio-msix[0]", GUEST_NVME_BAR, nvme_begin },
-	{ "edu", GUEST_work_edu, "vfio-msi[0]", GUEST_EDU_BAR, edu_begin },
+	{ "nvme", GUEST_work_nvme, "vfio-msix[0]", GUEST_NVME_BAR, 0, nvme_begin },
+	{ "nvme-rings", GUEST_work_rings, "vfio-msix[0]", GUEST_NVME_BAR, 512, nvme_begin },
+	{ "edu", GUEST_work_edu, "vfio-msi[0]", GUEST_EDU_BAR, 0, edu_begin },
 	{ 0 }
 };
 

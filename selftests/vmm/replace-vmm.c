@@ -67,6 +67,7 @@ static void on_gone(struct vcpu *c)
 
 	if (__atomic_add_fetch(&gone, 1, __ATOMIC_ACQ_REL) < v->r->shape.cpus)
 		return;
+	replace_rings_end(v);
 	journal_unlock(v);
 	_exit(0);
 }
@@ -121,6 +122,15 @@ static void add_device(struct replace_vmm *v)
 		errx(1, "kvm-vfio does not take the group");
 }
 
+/* What the guest posts to the VMM, which KVM collects. */
+static void add_zone(struct replace_vmm *v)
+{
+	struct kvm_coalesced_mmio_zone zone = { .addr = GUEST_STREAM, .size = 8 };
+
+	if (ioctl(v->vm->fd, KVM_REGISTER_COALESCED_MMIO, &zone))
+		err(1, "coalesced MMIO");
+}
+
 static void create_session(struct replace_vmm *v)
 {
 	struct vfio_keepalive_create a = {
@@ -167,6 +177,8 @@ static void first(struct replace_vmm *v)
 	if (!v->vm)
 		errx(1, "no VM");
 	add_device(v);
+	if (r->rings)
+		add_zone(v);
 	device_map_dma(&v->d, v->vm->mem, 0, r->shape.mem, r->shape.mem);
 	r->kind->start(&v->d, v->vm->mem);
 	/* Those of the setup */
@@ -176,6 +188,8 @@ static void first(struct replace_vmm *v)
 	v->up.irqs = host_irqs(name);
 	if (vm_boot(v->vm))
 		errx(1, "the guest is not there");
+	if (r->rings)
+		memcpy(r->rings->copy, v->vm->mem, r->shape.mem);
 	journal_make(v);
 	journal_map(v);
 	keep_all(v);
@@ -268,6 +282,8 @@ static void adopt(struct replace_vmm *v)
 		__atomic_add_fetch(&v->common->verdicts[v->exits[i] % 3], 1, __ATOMIC_RELAXED);
 		journal_recover(v, &v->vm->vcpu[i], v->exits[i]);
 	}
+	if (v->r->rings)
+		v->r->rings->posted += dev_stream_waiting(&v->vm->vcpu[STREAM_CPU]);
 	/* After the stop: the group has come along, and is not new. */
 	if (add_group(v) != -EEXIST)
 		errx(1, "kvm-vfio has lost its group");
@@ -278,6 +294,7 @@ void replace_vmm_run(const struct replace *r)
 {
 	struct replace_vmm v = {
 		.r = r, .common = r->common, .exits_left = r->nth, .vfio = -1,
+		.collecting = PTHREAD_MUTEX_INITIALIZER,
 	};
 	char byte;
 
@@ -299,6 +316,7 @@ void replace_vmm_run(const struct replace *r)
 	v.vm->on_gone = on_gone;
 	if (vm_resume(v.vm))
 		errx(1, "the vCPUs do not run");
+	replace_rings_begin(&v);
 	v.up.runs_at = now_ns();
 	if (write(r->told, &v.up, sizeof(v.up)) != sizeof(v.up))
 		errx(1, "nobody listens");

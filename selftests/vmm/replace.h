@@ -16,6 +16,9 @@
 /* Slots of the VM: its memory, and the device's registers. */
 enum { SLOT_MEM, SLOT_BAR, SLOTS };
 
+/* The vCPU of the rings' guest that writes to the stream */
+#define STREAM_CPU	2
+
 /* Where a VMM ends. Up to DIE_RECOVERED it does so on its way to the VM. */
 enum die {
 	DIE_NOT,
@@ -65,12 +68,27 @@ struct replace_common {
 	char		why[200];
 };
 
+/* Of all processes, where the VM has dirty rings; only who has the VM writes to it. */
+struct replace_rings {
+	__u32	next[GUEST_MAX_CPUS];	/* entry of each to be collected next */
+	__u64	rounds;			/* over all rings, with all that was collected copied */
+	__u64	collected;
+	__u64	found;			/* of those, left behind by the VMM before */
+	__u64	moved[GUEST_MAX_CPUS];
+	__u64	posted;			/* writes collected by KVM, left behind likewise */
+	unsigned int half;		/* VMMs killed between an entry and noting it */
+	char	why[200];
+	__u8	todo[GUEST_MIN_MEM >> 12];	/* pages that were collected, and not copied */
+	char	copy[GUEST_MIN_MEM];
+};
+
 /* A device that is passed through. */
 struct replace_device {
 	const char	*name;
 	unsigned int	guest;
 	const char	*irq;		/* in /proc/interrupts, with its address */
 	__u64		bar;		/* in the guest's memory */
+	__u32		ring;		/* entries of dirty rings, or 0 */
 	void		(*start)(struct device *d, char *mem);
 };
 
@@ -82,6 +100,7 @@ struct replace {
 	struct vm_shape	shape;
 	int		mem;		/* the guest's memory, of the first VMM alone */
 	struct replace_common *common;
+	struct replace_rings *rings;	/* or NULL */
 	unsigned int	turn;
 	unsigned int	to;		/* instance */
 	bool		same;		/* it is on that one already */
@@ -91,6 +110,15 @@ struct replace {
 	bool		bad;		/* tries what is refused before */
 	int		leave;		/* a byte: the next one may have the session */
 	int		told;		/* struct up */
+};
+
+struct replace_vmm;
+
+/* A VMM's way to a dirty ring */
+struct replace_ring {
+	struct replace_vmm *v;
+	struct ring	ring;
+	bool		first;		/* not collected yet, and another VMM had it */
 };
 
 /* A VMM. */
@@ -109,6 +137,8 @@ struct replace_vmm {
 	__u32		exits[GUEST_MAX_CPUS];
 	char		path[64];
 	int		exits_left;	/* until it ends */
+	struct replace_ring ring[GUEST_MAX_CPUS];
+	pthread_mutex_t	collecting;
 };
 
 /* replace-vmm.c */
@@ -131,6 +161,14 @@ void journal_unlock(struct replace_vmm *v);
 void journal_commit(struct replace_vmm *v, struct vcpu *c);
 /* What the VMM before has left of an exit; @verdict: enum kvm_core_adopt_exit. */
 void journal_recover(struct replace_vmm *v, struct vcpu *c, __u32 verdict);
+
+/* replace-ring.c: dirty rings, if there are any */
+/* From here on another thread collects; no other process does. */
+void replace_rings_begin(struct replace_vmm *v);
+/* No more, until this process ends */
+void replace_rings_end(struct replace_vmm *v);
+/* The guest has ended: is its memory what was copied by the rings? */
+bool replace_rings_complete(struct replace_rings *a, const char *mem);
 
 /* replace-adopt.c */
 int replace_adopt(struct replace_vmm *v, struct kvm_core_move *mv);

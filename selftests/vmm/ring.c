@@ -125,8 +125,9 @@ int ring_stats(struct ring *r, __u64 value[RING_STATS])
 	unsigned int i, k, found = 0;
 	ssize_t len;
 
+	/* Who has lost its VM to another process knows it by that. */
 	if (fd < 0)
-		return vmm_error(errno, "DIRTY_RING_STATS_FD");
+		return errno == EIO ? -EIO : vmm_error(errno, "DIRTY_RING_STATS_FD");
 	len = pread(fd, &f, sizeof(f), 0);
 	close(fd);
 	if (len < (ssize_t)sizeof(f.header) ||

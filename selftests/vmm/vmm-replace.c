@@ -30,7 +30,7 @@ static const char usage[] =
 "process, is replaced by the next one, which has all from a session of vfio-keepalive and\n"
 "adopts the VM, on the same instance or on the other: first in an orderly way, then after it\n"
 "was killed at a random moment, on its way to the VM or in the middle of an exit. DEVICE is\n"
-"nvme or edu. The probes of selftests/in-host/vfio-keepalive are set. TAP output.\n"
+"nvme, edu or nvme-rings, where the VM has dirty rings and coalesced MMIO besides. The probes of selftests/in-host/vfio-keepalive are set. TAP output.\n"
 "\n"
 "  -n, --replace TIMES  in an orderly way (40)\n"
 "  -k, --kill TIMES     VMMs that are killed (20)\n"
@@ -440,6 +440,24 @@ static long raised(void)
 	return host_irqs(name);
 }
 
+/* After the guest's end */
+static void judge_rings(void)
+{
+	struct replace_rings *a = s.r.rings;
+
+	if (!a)
+		return;
+	check(replace_rings_complete(a, s.w.mem),
+	      "each entry of the dirty rings was collected once, and no page is missing");
+	check(a->found && a->posted, "entries and collected writes were left to the next VMM");
+	if (a->why[0])
+		ksft_print_msg("%s\n", a->why);
+	ksft_print_msg("%llu entries, %llu left by a VMM before; %u VMMs were killed in one\n",
+		       a->collected, a->found, a->half);
+	ksft_print_msg("%llu collected writes left by a VMM before; ring 0 moved %llu times\n",
+		       a->posted, a->moved[0]);
+}
+
 static void all_tests(void)
 {
 	struct guest_cpu *c = vm_cpu_page(s.w.mem, 0);
@@ -470,6 +488,7 @@ static void all_tests(void)
 	is(oom_kills(), 1, "processes of its cgroup that the kernel killed for that");
 	ok = steps(STEPS) && (watch_finish(&s.w) == WATCH_OK || why("%s", s.w.why));
 	check(ok, "the guest verified all, to its end");
+	judge_rings();
 	if (common->why[0])
 		ksft_print_msg("%s\n", common->why);
 	is(VMM_LOAD(c->count[1]) - VMM_LOAD(c->count[0]), 0,
@@ -495,6 +514,7 @@ static void setup(char **argv)
 	s.r.name[1] = argv[3];
 	s.r.shape = (struct vm_shape){
 		.guest = s.r.kind->guest, .cpus = 4, .mem = GUEST_MIN_MEM,
+		.ring = s.r.kind->ring,
 	};
 	s.downtime = calloc(s.replace + 1, sizeof(*s.downtime));
 	s.stop = calloc(s.replace + 1, sizeof(*s.stop));
@@ -503,6 +523,12 @@ static void setup(char **argv)
 	if (!s.downtime || !s.stop || common == MAP_FAILED)
 		err(1, "no memory");
 	s.r.common = common;
+	if (!s.r.kind->ring)
+		return;
+	s.r.rings = mmap(NULL, sizeof(*s.r.rings), PROT_READ | PROT_WRITE,
+			 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (s.r.rings == MAP_FAILED)
+		err(1, "no memory");
 }
 
 int main(int argc, char **argv)

@@ -49,6 +49,9 @@ struct vcpu_dev {
 	__u32	fifo_in;
 	__u32	fifo_out;
 	__u32	tally;
+	/* Of the stream: numbers taken, and the first entry that was not, of KVM's ring */
+	__u32	stream_first;
+	__u64	stream;
 };
 
 struct vm;
@@ -163,6 +166,8 @@ int vm_pause(struct vm *vm);
 /* dev.c: the VMM's devices; false when nobody answers there */
 bool dev_pio(struct vcpu *v, __u16 port, bool in, void *data, unsigned int size);
 bool dev_mmio(struct vcpu *v, __u64 addr, bool in, void *data, unsigned int size);
+/* Numbers of the stream that KVM has collected and nobody has taken */
+unsigned int dev_stream_waiting(const struct vcpu *v);
 
 /* boot.c: guest image and first state of the vCPUs */
 int vm_boot(struct vm *vm);

@@ -19,6 +19,8 @@
 #define GUEST_MIN_MEM		0x02000000
 #define GUEST_MMIO		0xd0000000
 #define GUEST_MMIO_ACK(n)	(0xd0001000 + (n) * 8)
+/* Takes numbers, each one more than the last, and answers with how many there were. */
+#define GUEST_STREAM		0xd0002000
 
 /* Of the nvme guest: its queues and blocks, and the registers of its controller */
 #define GUEST_NVME		0x00c00000

@@ -47,6 +47,26 @@ void guest_pio(struct guest_cpu *c)
 	} while (step(c));
 }
 
+/*
+ * Writes that nobody waits for, more than KVM has room for at times; pages are written in
+ * between, each of them often.
+ */
+void guest_stream(struct guest_cpu *c)
+{
+	__u64 *from = (__u64 *)(GUEST_WS + c->index * shared()->ws_per_cpu);
+	__u64 pages = shared()->ws_per_cpu >> 12, seed = 0, sent = 0, n;
+
+	do {
+		for (n = random64(&seed) % 256; n; n--) {
+			STORE(*(__u64 *)GUEST_STREAM, sent);
+			sent++;
+			STORE(from[random64(&seed) % pages * 512], sent);
+		}
+		expect("writes that KVM has collected, all and in order", guest_answer(sent),
+		       LOAD(*(__u64 *)GUEST_STREAM));
+	} while (step(c));
+}
+
 void guest_mmio(struct guest_cpu *c)
 {
 	__u64 seed = 0, v, at = GUEST_MMIO + c->index * 64;

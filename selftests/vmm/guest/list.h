@@ -37,6 +37,7 @@ GUEST(hv_sint, GN_SINT | GN_MSI | GN_LEVEL | GN_FULL, "irqfd by SINT, and its re
 GUEST(posted, GN_MSI | GN_BENCH, "counts the interrupts that vmm-posted has posted to it")
 GUEST(nvme, GN_MSI | GN_BENCH, "works with an nvme that vmm-keepalive passes through")
 GUEST(work_nvme, GN_MSI | GN_BENCH, "an nvme, port I/O, MMIO, a timer, on a vCPU each: vmm-replace")
+GUEST(work_rings, GN_MSI | GN_BENCH, "the same, with writes that KVM collects in the place of MMIO")
 GUEST(work_edu, GN_MSI | GN_BENCH, "the same with an edu")
 GUEST(dirty, GN_BENCH, "writes to pages as vmm-ring asks")
 GUEST(bench, GN_MSI | GN_BENCH, "does what vmm-bench asks")

@@ -28,6 +28,16 @@ void guest_work_nvme(struct guest_cpu *c)
 		guest_nvme(c);
 }
 
+void guest_work_rings(struct guest_cpu *c)
+{
+	if (!c->index)
+		guest_nvme(c);
+	else if (c->index == 2)
+		guest_stream(c);
+	else
+		beside(c);
+}
+
 void guest_work_edu(struct guest_cpu *c)
 {
 	if (c->index)
