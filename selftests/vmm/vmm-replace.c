@@ -24,7 +24,7 @@
 #include "replace.h"
 
 static const char usage[] =
-"usage: vmm-replace [-n TIMES] [-k TIMES] [-s SEED] DEVICE BDF INSTANCE OTHER\n"
+"usage: vmm-replace [-n TIMES] [-k TIMES] [-s SEED] [-c CPUS] [-f] DEVICE BDF INSTANCE OTHER\n"
 "\n"
 "A guest with the device BDF, which vfio-pci has, and with devices of its VMM. The VMM, a\n"
 "process, is replaced by the next one, which has all from a session of vfio-keepalive and\n"
@@ -35,6 +35,8 @@ static const char usage[] =
 "  -n, --replace TIMES  in an orderly way (40)\n"
 "  -k, --kill TIMES     VMMs that are killed (20)\n"
 "  -s, --seed SEED      of the moments (1)\n"
+"  -c, --cpus CPUS      vCPUs, 3 to 8 (4)\n"
+"  -f, --figures        none is killed; a line with a name and nanoseconds for make bench\n"
 "  -h, --help\n";
 
 #define PATIENCE	120
@@ -57,6 +59,7 @@ static struct {
 	struct worker now;	/* has the VM */
 	unsigned int replace;
 	unsigned int kill;
+	bool figures;
 	__u64 way_ns;		/* what a VMM takes to have the VM run, in the mean */
 	__u64 *downtime;
 	__u64 *stop;
@@ -222,6 +225,10 @@ static void in_order(void)
 	figures("downtime_ns of the adoptions", s.downtime, i);
 	figures("until the next VMM has its vCPUs run, ns", s.stop, i);
 	ksft_print_msg("from its fork to there: %llu us in the mean\n", s.way_ns / 1000);
+	if (!s.figures || !i)
+		return;
+	printf("replace_%u_%s_stop %llu\n", s.r.shape.cpus, s.r.kind->name, s.downtime[i / 2]);
+	printf("replace_%u_%s_run %llu\n", s.r.shape.cpus, s.r.kind->name, s.stop[i / 2]);
 }
 
 /* A VMM that runs the VM, and a guest that gets on. */
@@ -476,8 +483,13 @@ static void all_tests(void)
 	irte = host_hits("irte");
 	resets = host_hits("reset");
 	host_digest(tables, sizeof(tables));
-	check(steps(STEPS), "the guest begins");
+	ok = steps(STEPS);
+	check(ok, "the guest begins");
+	if (!ok)
+		return;
 	in_order();
+	if (s.figures)
+		return;
 	at_random();
 	crash("a VMM that ends by SIGSEGV, in an exit", HOW_SEGV, SIGSEGV);
 	in_stages();
@@ -489,8 +501,6 @@ static void all_tests(void)
 	ok = steps(STEPS) && (watch_finish(&s.w) == WATCH_OK || why("%s", s.w.why));
 	check(ok, "the guest verified all, to its end");
 	judge_rings();
-	if (common->why[0])
-		ksft_print_msg("%s\n", common->why);
 	is(VMM_LOAD(c->count[1]) - VMM_LOAD(c->count[0]), 0,
 	   "commands of the guest whose interrupt was lost");
 	is(raised() - up.irqs, VMM_LOAD(c->count[0]), "interrupts, as many as the host took");
@@ -513,7 +523,7 @@ static void setup(char **argv)
 	s.r.name[0] = argv[2];
 	s.r.name[1] = argv[3];
 	s.r.shape = (struct vm_shape){
-		.guest = s.r.kind->guest, .cpus = 4, .mem = GUEST_MIN_MEM,
+		.guest = s.r.kind->guest, .cpus = s.r.shape.cpus, .mem = GUEST_MIN_MEM,
 		.ring = s.r.kind->ring,
 	};
 	s.downtime = calloc(s.replace + 1, sizeof(*s.downtime));
@@ -535,7 +545,8 @@ int main(int argc, char **argv)
 {
 	static const struct option longs[] = {
 		{ "replace", 1, NULL, 'n' }, { "kill", 1, NULL, 'k' },
-		{ "seed", 1, NULL, 's' }, { "help", 0, NULL, 'h' }, { 0 }
+		{ "seed", 1, NULL, 's' }, { "cpus", 1, NULL, 'c' },
+		{ "figures", 0, NULL, 'f' }, { "help", 0, NULL, 'h' }, { 0 }
 	};
 	unsigned int seed = 1;
 	struct vm_fds fds;
@@ -543,19 +554,25 @@ int main(int argc, char **argv)
 
 	s.replace = 40;
 	s.kill = 20;
-	while ((c = getopt_long(argc, argv, "n:k:s:h", longs, NULL)) != -1) {
+	s.r.shape.cpus = 4;
+	while ((c = getopt_long(argc, argv, "n:k:s:c:fh", longs, NULL)) != -1) {
 		if (c == 'n') {
 			s.replace = strtoul(optarg, NULL, 0);
 		} else if (c == 'k') {
 			s.kill = strtoul(optarg, NULL, 0);
 		} else if (c == 's') {
 			seed = strtoul(optarg, NULL, 0);
+		} else if (c == 'c') {
+			s.r.shape.cpus = strtoul(optarg, NULL, 0);
+		} else if (c == 'f') {
+			s.figures = true;
 		} else {
 			fputs(usage, c == 'h' ? stdout : stderr);
 			return c == 'h' ? 0 : 2;
 		}
 	}
-	if (argc - optind != 4) {
+	if (argc - optind != 4 || s.r.shape.cpus <= STREAM_CPU ||
+	    s.r.shape.cpus > GUEST_MAX_CPUS) {
 		fputs(usage, stderr);
 		return 2;
 	}
@@ -569,6 +586,8 @@ int main(int argc, char **argv)
 	ksft_print_header();
 	ksft_print_msg("seed %u\n", seed);
 	all_tests();
+	if (common->why[0])
+		ksft_print_msg("%s\n", common->why);
 	if (s.now.pid)
 		kill_it(&s.now);
 	dev = ka_open();
