@@ -46,6 +46,57 @@ static void check_devices(struct cpr *c)
 	json_decref(r);
 }
 
+static bool on_line_as_node(const struct qemu *q, const char *node)
+{
+	const char *name, *value;
+	char v[256], nested[300];
+	size_t at = 1;
+
+	snprintf(nested, sizeof(nested), "\"node-name\":\"%s\"", node);
+	while (qemu_option(q, &at, &name, &value))
+		if ((qemu_value(value, "node-name", v, sizeof(v)) && !strcmp(v, node)) ||
+		    strstr(value, nested))
+			return true;
+	return false;
+}
+
+/*
+ * A snapshot, a commit, another medium: the new QEMU would open other files than the guest has
+ * by now. A node with a name of QEMU's own belongs to another one.
+ */
+static void check_blocks(struct cpr *c)
+{
+	json_t *r = qmp_call(&c->old, "query-named-block-nodes", json_pack("{s:b}", "flat", 1),
+			     ANSWER_MS), *o;
+	const char *name, *value, *node;
+	char v[256], text[TEXT_LEN(256)];
+	size_t i, at = 1;
+	bool found;
+
+	if (!r)
+		cpr_because(c, "%s", c->old.error);
+	json_array_foreach(r, i, o) {
+		node = json_string_value(json_object_get(o, "node-name"));
+		if (!node || *node == '#' || on_line_as_node(&c->q, node))
+			continue;
+		text_escape(text, sizeof(text), node, true);
+		cpr_because(c, "block node %s came later, and is not on the command line", text);
+	}
+	while (r && qemu_option(&c->q, &at, &name, &value)) {
+		if (strcmp(name, "blockdev") || !qemu_value(value, "node-name", v, sizeof(v)))
+			continue;
+		found = false;
+		json_array_foreach(r, i, o) {
+			node = json_string_value(json_object_get(o, "node-name"));
+			found |= node && !strcmp(node, v);
+		}
+		if (!found)
+			cpr_because(c, "block node %s of the command line is there no more",
+				    text_escape(text, sizeof(text), v, true));
+	}
+	json_decref(r);
+}
+
 /*
  * A QEMU that starts resets its machine, also when it takes over from another. It leaves out
  * what is passed through, but not what it would reset together with the bus: of that it
@@ -148,6 +199,19 @@ static void check_service(struct cpr *c)
 	free(cgroup);
 }
 
+static bool of_add_fd(const struct qemu *q, int fd)
+{
+	const char *name, *value;
+	size_t at = 1;
+	char v[16];
+
+	while (qemu_option(q, &at, &name, &value))
+		if (!strcmp(name, "add-fd") && qemu_value(value, "fd", v, sizeof(v)) &&
+		    atoi(v) == fd)
+			return true;
+	return false;
+}
+
 /* Descriptors that the command line names and that do not outlive the exec. */
 static void check_fds(struct cpr *c)
 {
@@ -159,12 +223,31 @@ static void check_fds(struct cpr *c)
 		snprintf(name, sizeof(name), "fdinfo/%d", c->q.fds[i]);
 		info = qemu_file(c->q.pid, name, NULL);
 		s = info ? strstr(info, "flags:") : NULL;
-		if (!s || sscanf(s, "flags: %o", &flags) != 1 || flags & O_CLOEXEC)
+		if (of_add_fd(&c->q, c->q.fds[i]))
+			/* QEMU has a copy under another number, which it closes. */
+			cpr_because(c, "descriptor %d, which -add-fd names, ends with an exec",
+				    c->q.fds[i]);
+		else if (!s || sscanf(s, "flags: %o", &flags) != 1 || flags & O_CLOEXEC)
 			cpr_because(c, "descriptor %d, which the command line names, %s",
 				    c->q.fds[i],
 				    s ? "is closed by exec: --mode=transfer" : "is closed");
 		free(info);
 	}
+}
+
+/* A process whose own filter forbids exec is killed by it, and the guest with it. */
+static void check_sandbox(struct cpr *c)
+{
+	char mode[16] = "", v[16];
+	const char *name, *value;
+	bool denied = false;
+	size_t at = 1;
+
+	while (qemu_option(&c->q, &at, &name, &value))
+		denied |= !strcmp(name, "sandbox") && qemu_value(value, "spawn", v, sizeof(v)) &&
+			  !strcmp(v, "deny");
+	if (denied && qemu_status(c->q.pid, "Seccomp", mode, sizeof(mode)) && strcmp(mode, "0"))
+		cpr_because(c, "its seccomp filter (-sandbox spawn=deny) forbids exec");
 }
 
 static void check_memory(struct cpr *c)
@@ -213,19 +296,31 @@ static void check_status(struct cpr *c)
 }
 
 /**
+ * cpr_check_process - is anything missing of what /proc tells?
+ * @c: the QEMU; each reason is added to @c->why
+ */
+void cpr_check_process(struct cpr *c)
+{
+	check_program(c);
+	if (!c->o->exec) {
+		check_service(c);
+		return;
+	}
+	check_fds(c);
+	check_sandbox(c);
+}
+
+/**
  * cpr_check - is anything missing for it?
  * @c: the QEMU; each reason is added to @c->why, and @c->ran is set
  */
 void cpr_check(struct cpr *c)
 {
-	check_program(c);
 	check_status(c);
 	check_memory(c);
 	check_blockers(c);
 	check_devices(c);
+	check_blocks(c);
 	check_resets(c);
-	if (c->o->exec)
-		check_fds(c);
-	else
-		check_service(c);
+	cpr_check_process(c);
 }

@@ -62,6 +62,7 @@ struct cpr {
 };
 
 /* cpr-check.c */
+void cpr_check_process(struct cpr *c);
 void cpr_check(struct cpr *c);
 
 /* cpr.c */
