@@ -120,6 +120,20 @@ bool cpr_set_mode(struct cpr *c, const char *mode, json_t *command)
 	return qmp_do(&c->old, "migrate-set-parameters", o, ANSWER_MS);
 }
 
+/* Those that are on, as they are set. */
+static bool find_capabilities(struct cpr *c)
+{
+	json_t *r = qmp_call(&c->old, "query-migrate-capabilities", NULL, ANSWER_MS), *o;
+	size_t i;
+
+	c->capabilities = json_array();
+	json_array_foreach(r, i, o)
+		if (json_is_true(json_object_get(o, "state")))
+			json_array_append(c->capabilities, o);
+	json_decref(r);
+	return r;
+}
+
 static bool set_return_path(struct cpr *c, bool on)
 {
 	json_t *o = json_pack("{s:[{s:s, s:b}]}", "capabilities", "capability", "return-path",
@@ -344,6 +358,26 @@ static void measure(struct cpr *c, struct qmp *new)
 		c->stopped_us = end > c->old.stopped_us ? end - c->old.stopped_us : 0;
 }
 
+/*
+ * What a client of the old one, or who manages it, had set and believes to be so: capabilities of
+ * migration, such as events, and in the same process where its threads run.
+ */
+static bool dress(struct cpr *c, struct qmp *new)
+{
+	const char *why = NULL;
+
+	if (json_array_size(c->capabilities) &&
+	    !qmp_do(new, "migrate-set-capabilities",
+		    json_pack("{s:O}", "capabilities", c->capabilities), ANSWER_MS))
+		why = new->error;
+	if (!why && c->o->exec)
+		why = threads_put(&c->threads, new, c->new_pid);
+	if (why)
+		cpr_because(c, "the guest runs in the new QEMU, process %d, but not as before: %s",
+			    c->new_pid, why);
+	return !why;
+}
+
 /* The new one has everything. Its guest stands still; if it ran before, it runs from here on. */
 static bool take_over(struct cpr *c, struct qmp *new)
 {
@@ -373,7 +407,7 @@ static bool take_over(struct cpr *c, struct qmp *new)
 			    c->new_pid, *is ? is : new->error);
 		return false;
 	}
-	return true;
+	return dress(c, new);
 }
 
 /* The new one listens for what the old one sends. */
@@ -570,5 +604,16 @@ static bool run_exec(struct cpr *c)
  */
 bool cpr_run(struct cpr *c)
 {
-	return c->o->exec ? run_exec(c) : run_transfer(c);
+	bool ok = false;
+
+	if (!find_capabilities(c))
+		cpr_because(c, "%s", c->old.error);
+	else if (c->o->exec && !threads_get(&c->threads, &c->old, c->q.pid))
+		cpr_because(c, "its threads: %s", c->old.error);
+	else
+		ok = c->o->exec ? run_exec(c) : run_transfer(c);
+	threads_free(&c->threads);
+	json_decref(c->capabilities);
+	c->capabilities = NULL;
+	return ok;
 }

@@ -9,6 +9,7 @@
 #include "kvmctl.h"
 #include "qemu.h"
 #include "qmp.h"
+#include "threads.h"
 
 /* A QEMU answers at once, but on a busy host it has to get a CPU. */
 #define ANSWER_MS	10000
@@ -40,6 +41,8 @@ struct cpr_options {
  * @asked:	the old one was told to wait for the new one's answer
  * @taken:	it runs in the new one, or may
  * @until:	the end of the time it may take, in ms of CLOCK_MONOTONIC
+ * @capabilities: of migration, that the old one has on
+ * @threads:	where the old one's threads ran
  * @stopped_us:	how long the guest did not run, 0 if it did not run before
  * @why:	why it failed, one reason a line
  */
@@ -57,6 +60,8 @@ struct cpr {
 	bool asked;
 	bool taken;
 	long long until;
+	json_t *capabilities;
+	struct threads threads;
 	long long stopped_us;
 	char why[2048];
 };
