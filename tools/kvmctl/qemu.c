@@ -136,6 +136,8 @@ bool qemu_value(const char *option, const char *key, char *to, size_t size)
 			n = snprintf(to, size, "%s", json);
 		else if (json_is_integer(v))
 			n = snprintf(to, size, "%lld", (long long)json_integer_value(v));
+		else if (json_is_boolean(v))
+			n = snprintf(to, size, "%s", json_is_true(v) ? "on" : "off");
 		json_decref(o);
 		return n < size;
 	}

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "cpr.h"
+#include "libvirt.h"
 
 /* At one time, at most. */
 #define MAX_JOBS	64
@@ -36,6 +37,11 @@
  * @force:	also one that has nothing new to get
  * @jobs:	so many at a time
  * @o:		how
+ * @daemon:	libvirt's, if it was stopped
+ * @waits:	for each VM, whether it is a domain of it
+ * @why:	why the daemon was not stopped
+ * @away_ms:	how long it was not there
+ * @unknown:	domains that it has not found again, or it itself
  * @json:	array of results
  * @total:	to be upgraded
  * @tried:	of these, so many were begun
@@ -54,6 +60,11 @@ struct upgrades {
 	bool force;
 	unsigned int jobs;
 	struct cpr_options o;
+	struct libvirt daemon;
+	bool *waits;
+	char why[512];
+	long long away_ms;
+	unsigned int unknown;
 	json_t *json;
 	size_t total;
 	size_t tried;
@@ -178,13 +189,34 @@ static void progress(const struct upgrades *u, size_t running)
 			running);
 }
 
+/* The daemon of libvirt that holds one of its QMP sockets, which becomes @c->path. */
+static const char *held_by(struct cpr *c, char **paths)
+{
+	const char *unit = NULL;
+	size_t i;
+
+	for (i = 0; paths && paths[i] && !unit; i++) {
+		unit = libvirt_holds(&c->q, paths[i]);
+		c->path = paths[i];
+	}
+	return unit;
+}
+
+static void free_paths(char **paths)
+{
+	size_t i;
+
+	for (i = 0; paths && paths[i]; i++)
+		free(paths[i]);
+	free(paths);
+}
+
 static json_t *upgrade(const struct upgrades *u, const struct vm *vm)
 {
 	struct cpr c = { .o = &u->o, .vm = vm, .old.fd = -1 };
-	const char *why, *what = FAILED;
+	const char *why, *unit = NULL, *what = FAILED;
 	char **paths;
 	json_t *r;
-	size_t i;
 
 	why = qemu_open(&c.q, vm->pid);
 	if (why) {
@@ -195,19 +227,28 @@ static json_t *upgrade(const struct upgrades *u, const struct vm *vm)
 	c.until = cpr_now_ms() + u->o.timeout_ms;
 	c.program = u->program ? u->program : c.q.exe;
 	paths = qemu_qmp_paths(&c.q);
-	if (!u->force && is_current(&c)) {
+	if (u->force || !is_current(&c))
+		unit = held_by(&c, paths);
+	else
 		what = CURRENT;
-	} else if (connect_qmp(&c, paths)) {
+	if (unit) {
+		libvirt_check(&c);
+		if (!*c.why && !u->dry)
+			cpr_because(&c, "%s holds its monitor: %s", unit,
+				    *u->why ? u->why : "it was not stopped");
+		if (!*c.why)
+			what = UPGRADED;
+	} else if (strcmp(what, CURRENT) && connect_qmp(&c, paths)) {
 		cpr_version_of(&c.old, c.version[0], sizeof(c.version[0]));
 		cpr_check(&c);
 		if (!*c.why && (u->dry || cpr_run(&c)))
 			what = UPGRADED;
 		qmp_close(&c.old);
 	}
+	if (*c.why && c.path && libvirt_has(c.path))
+		libvirt_hint(&c);
 	r = result(&c, what);
-	for (i = 0; paths && paths[i]; i++)
-		free(paths[i]);
-	free(paths);
+	free_paths(paths);
 	qemu_close(&c.q);
 	return r;
 }
@@ -317,6 +358,87 @@ static void upgrade_all(struct upgrades *u, const struct vm *vms, const sigset_t
 	}
 	if (!json_wanted && u->tried < u->total)
 		warnx("%zu of %zu were not tried", u->total - u->tried, u->total);
+}
+
+/* The daemon that has to let go of a VM, which lacks nothing as far as can be seen before. */
+static const char *in_the_way(const struct upgrades *u, const struct vm *vm)
+{
+	struct cpr c = { .o = &u->o, .vm = vm };
+	const char *unit = NULL, *lost = NULL;
+	char **paths;
+
+	if (qemu_open(&c.q, vm->pid))
+		return NULL;
+	c.program = u->program ? u->program : c.q.exe;
+	paths = qemu_qmp_paths(&c.q);
+	if (u->force || !is_current(&c))
+		unit = held_by(&c, paths);
+	if (unit)
+		libvirt_check(&c);
+	if (unit && !*c.why)
+		lost = libvirt_loses(&c.q);
+	if (lost)
+		warnx("%s: %s", c.q.name, lost);
+	free_paths(paths);
+	qemu_close(&c.q);
+	return *c.why ? NULL : unit;
+}
+
+/* One daemon at most is libvirt's on a host. */
+static void stop_daemon(struct upgrades *u, const struct vm *vms)
+{
+	const char *unit = NULL, *its;
+	size_t i;
+
+	u->waits = calloc(u->total + 1, sizeof(*u->waits));
+	if (!u->waits)
+		err(EXIT_NONE, NULL);
+	for (i = 0; i < u->total && !u->dry; i++) {
+		its = in_the_way(u, &vms[i]);
+		u->waits[i] = its;
+		unit = its ? its : unit;
+	}
+	if (!unit)
+		return;
+	if (!json_wanted)
+		warnx("%s is stopped meanwhile; its domains go on", unit);
+	u->away_ms = cpr_now_ms();
+	libvirt_stop(&u->daemon, unit, u->why, sizeof(u->why));
+}
+
+static void unknown(struct upgrades *u, const char *name, const char *why)
+{
+	u->unknown++;
+	warnx("%s: %s", name, why);
+}
+
+/* Those that were upgraded, and those that were not. */
+static void start_daemon(struct upgrades *u, const struct vm *vms)
+{
+	char why[512], **paths;
+	struct qemu q;
+	size_t i;
+
+	if (!*u->daemon.unit)
+		return;
+	if (!libvirt_start(&u->daemon, why, sizeof(why))) {
+		unknown(u, "libvirt's daemon does not run", why);
+		return;
+	}
+	for (i = 0; i < u->total; i++) {
+		if (!u->waits[i] || qemu_open(&q, vms[i].pid))
+			continue;
+		paths = qemu_qmp_paths(&q);
+		if (paths && *paths &&
+		    !libvirt_knows(&u->daemon, &q, *paths, why, sizeof(why)))
+			unknown(u, q.name, why);
+		free_paths(paths);
+		qemu_close(&q);
+	}
+	u->away_ms = cpr_now_ms() - u->away_ms;
+	if (!json_wanted && !u->unknown)
+		warnx("%s runs again, and knows them; it was away for %.1f s", u->daemon.unit,
+		      u->away_ms / 1000.0);
 }
 
 /* By the process's number, or by the name that QEMU was given. */
@@ -488,11 +610,18 @@ int vmm_main(int argc, char **argv)
 	if (!u.all && u.total > 1)
 		errx(EXIT_NONE, "%zu VMs have the name '%s': name a process", u.total, u.who);
 	hold_signals(&held);
+	stop_daemon(&u, vms);
 	upgrade_all(&u, vms, &held);
+	start_daemon(&u, vms);
+	free(u.waits);
 	free(vms);
 
 	u.json = json_pack("{s:o, s:i, s:i, s:i}", "upgrades", u.json, "upgraded", u.upgraded,
 			   "current", u.current, "failed", u.failed);
+	if (*u.daemon.unit)
+		json_object_set_new(u.json, "daemon",
+				    json_pack("{s:s, s:I, s:i}", "unit", u.daemon.unit, "away_ms",
+					      (json_int_t)u.away_ms, "unknown", u.unknown));
 	if (json_wanted) {
 		json_dumpf(u.json, stdout, JSON_INDENT(2));
 		putchar('\n');
@@ -503,7 +632,7 @@ int vmm_main(int argc, char **argv)
 	json_decref(u.json);
 	fflush(stdout);
 	sigprocmask(SIG_UNBLOCK, &held, NULL);
-	if (!u.failed)
+	if (!u.failed && !u.unknown)
 		return 0;
 	return u.upgraded + u.current ? EXIT_SOME : EXIT_NONE;
 }
