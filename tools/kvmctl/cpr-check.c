@@ -235,7 +235,7 @@ static void check_fds(struct cpr *c)
 	}
 }
 
-/* A process whose own filter forbids exec is killed by it, and the guest with it. */
+/* It would fail with EPERM, when the guest is stopped already. */
 static void check_sandbox(struct cpr *c)
 {
 	char mode[16] = "", v[16];
