@@ -13,7 +13,12 @@
 #include "vmm.h"
 
 #define STOP_MS		2000
+/*
+ * In whatever time it takes, KVM's clock goes by the TSC but for what the host's multiplier is
+ * rounded by, which is 0.07 ppm on host amd: that much and more, one part in so many.
+ */
 #define MOST_NS		1000
+#define ROUNDED		4000000
 /* As far as NTP goes: 500 ppm, in units of 2^-16. */
 #define SLEW		(500 << 16)
 #define EXACT		(KVM_CLOCK_TSC_STABLE | KVM_CLOCK_HOST_TSC)
@@ -47,7 +52,8 @@ void kept_clock(void)
 {
 	static const char what[] = "the clock goes as far as the host's in a stop of 2 s";
 	struct kvm_clock_data before, after;
-	__s64 off = 0, most = 0;
+	__s64 off, most = 0;
+	bool beside = false;
 	struct mini m;
 	int to, khz;
 
@@ -77,6 +83,7 @@ void kept_clock(void)
 			break;
 		off = ahead(&before, &after, khz);
 		most = llabs(off) > llabs(most) ? off : most;
+		beside |= llabs(off) > MOST_NS + (__s64)(after.clock - before.clock) / ROUNDED;
 		errno = 0;
 		if ((after.flags & EXACT) != (before.flags & EXACT))
 			mini_fail(&m, "the clock's flags are others");
@@ -85,7 +92,7 @@ void kept_clock(void)
 	}
 	inject_set("move", "stall_ms", 0);
 	slew(0);
-	if (m.ok && llabs(most) > MOST_NS) {
+	if (m.ok && beside) {
 		snprintf(m.why, sizeof(m.why), "%lld ns more than the host's", most);
 		m.ok = false;
 	}
