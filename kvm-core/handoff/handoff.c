@@ -239,6 +239,7 @@ static int attempt(struct core_move *mv)
 			stage_begin(mv, KVM_CORE_STAGE_RETIRE);
 			core_stage_retire(mv);
 			stage_end(mv, 0);
+			core_pi_retire(mv);
 			goto out;
 		}
 	}

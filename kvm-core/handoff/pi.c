@@ -294,7 +294,8 @@ static bool of_vm(const struct core_move *mv, const struct irte *e)
 	return false;
 }
 
-static bool posted_to(const void *pi)
+/* With @held, counting those alone whose vCPU is on its way. */
+static bool any_of(const void *pi, bool held)
 {
 	unsigned long flags;
 	struct irte *e;
@@ -302,9 +303,14 @@ static bool posted_to(const void *pi)
 
 	spin_lock_irqsave(&irtes_lock, flags);
 	list_for_each_entry(e, &irtes, link)
-		any = any || of_pi(e, pi);
+		any = any || (of_pi(e, pi) && (e->held || !held));
 	spin_unlock_irqrestore(&irtes_lock, flags);
 	return any;
+}
+
+static bool posted_to(const void *pi)
+{
+	return any_of(pi, false);
 }
 
 static bool any_posted(const struct core_move *mv)
@@ -374,7 +380,8 @@ void core_pi_commit(struct core_move *mv)
 
 /**
  * core_pi_retire - interrupts that the target does not post are the host's again
- * @mv: the handoff; the source's VM is gone, the target's has its devices
+ * @mv: the handoff; the source's VM is gone, the target's has its devices. Stage retire
+ *	has ended: where a test holds it, they are still on their way
  *
  * Context: the handoff's thread; sleeps.
  */
@@ -442,6 +449,12 @@ static int may_take(const struct core_file *to, const struct core_file *from)
 		return -EIO;
 	if (!to->vcpu->pi || !from->vcpu->pi)
 		return -EOPNOTSUPP;
+	/*
+	 * vCPUs run before their handoff's end, which looks for its interrupts at the
+	 * descriptors that it gave them. None becomes one of those in between.
+	 */
+	if (any_of(to->vcpu->pi, true) || any_of(from->vcpu->pi, true))
+		return -EBUSY;
 	return posted_to(from->vcpu->pi) ? takes_posted(to) : 0;
 }
 
@@ -470,7 +483,7 @@ static void exchange(struct file *file, struct core_file *to, struct file *other
  *
  * Context: process, with the gate of @to; sleeps.
  * Return: 0; -EBADF no such descriptor; -EINVAL it is not another vCPU's; -EBUSY its
- * vCPU is in an ioctl or being handed over; -EOPNOTSUPP one has no descriptor, or
+ * vCPU is in an ioctl, or one of both is being handed over; -EOPNOTSUPP one has no descriptor, or
  * devices post to it and the KVM of @to does not take that; -EIO another process's
  * VM, or an instance that has failed.
  */

@@ -83,7 +83,6 @@ void core_stage_retire(struct core_move *mv)
 	core_unpin(mv, mv->vm_file);
 	core_state_free(mv);
 	core_targets_drop(mv);
-	core_pi_retire(mv);
 	/* Who has adopted it has opened what it wants to have open. */
 	if (!mv->adopt)
 		core_file_dev_switch(mv->from, mv->to, mv->mm);

@@ -413,7 +413,8 @@ static bool run(struct test *t)
 			return false;
 		}
 	}
-	return go_on(t, o->steps);
+	return go_on(t, o->steps) &&
+	       (!o->pass || posted_while_moved(t, o->name[(i + 1) % 2]));
 }
 
 /* Which of all 256 vectors differs from what was sent, and was none sent? */

@@ -82,6 +82,9 @@ bool posted_adopt_in_vain(struct test *t, const char *to, unsigned int stage, in
 /* The next one has it, and runs it. */
 bool posted_adopt(struct test *t);
 
+/* posted-moved.c: nobody takes the descriptors of a vCPU before its handoff has ended. */
+bool posted_while_moved(struct test *t, const char *to);
+
 /* posted-unaware.c */
 bool posted_unaware(struct test *t, const char *to);
 
