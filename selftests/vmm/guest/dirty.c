@@ -5,7 +5,8 @@
  */
 #include "guest.h"
 
-#define TICK_NS		2000000
+/* Longer than a vCPU is at an interrupt, on a slow host too: between two it can wait. */
+#define TICK_NS		10000000
 
 static void on_ipi(struct trap_frame *f)
 {
