@@ -89,6 +89,7 @@ struct replace_device {
 	const char	*irq;		/* in /proc/interrupts, with its address */
 	__u64		bar;		/* in the guest's memory */
 	__u32		ring;		/* entries of dirty rings, or 0 */
+	bool		again;		/* it tells twice what was not read; two may become one */
 	void		(*start)(struct device *d, char *mem);
 };
 

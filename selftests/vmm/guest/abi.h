@@ -28,6 +28,9 @@
 /* Of the edu guest: what its device copies, and the device's registers */
 #define GUEST_EDU		0x00c00000
 #define GUEST_EDU_BAR		0xe0000000
+/* Of the e1000e guest: its queues and packets, and the NIC's registers */
+#define GUEST_E1000E		0x00c00000
+#define GUEST_E1000E_BAR	0xe0000000
 
 /* Ports of the VMM's devices. PORT_NOP fits an 8 bit immediate. */
 #define PORT_NOP		0xe0

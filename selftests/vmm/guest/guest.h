@@ -244,9 +244,11 @@ void guest_hv_sint(struct guest_cpu *c);
 void guest_posted(struct guest_cpu *c);
 void guest_nvme(struct guest_cpu *c);
 void guest_edu(struct guest_cpu *c);
+void guest_e1000e(struct guest_cpu *c);
 void guest_work_nvme(struct guest_cpu *c);
 void guest_work_rings(struct guest_cpu *c);
 void guest_work_edu(struct guest_cpu *c);
+void guest_work_e1000e(struct guest_cpu *c);
 void guest_dirty(struct guest_cpu *c);
 void guest_bench(struct guest_cpu *c);
 #endif

@@ -39,5 +39,6 @@ GUEST(nvme, GN_MSI | GN_BENCH, "works with an nvme that vmm-keepalive passes thr
 GUEST(work_nvme, GN_MSI | GN_BENCH, "an nvme, port I/O, MMIO, a timer, on a vCPU each: vmm-replace")
 GUEST(work_rings, GN_MSI | GN_BENCH, "the same, with writes that KVM collects in the place of MMIO")
 GUEST(work_edu, GN_MSI | GN_BENCH, "the same with an edu")
+GUEST(work_e1000e, GN_MSI | GN_BENCH, "the same with an e1000e")
 GUEST(dirty, GN_BENCH, "writes to pages as vmm-ring asks")
 GUEST(bench, GN_MSI | GN_BENCH, "does what vmm-bench asks")

@@ -45,3 +45,11 @@ void guest_work_edu(struct guest_cpu *c)
 	else
 		guest_edu(c);
 }
+
+void guest_work_e1000e(struct guest_cpu *c)
+{
+	if (c->index)
+		beside(c);
+	else
+		guest_e1000e(c);
+}
