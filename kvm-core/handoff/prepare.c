@@ -33,10 +33,25 @@ static long replay_entry(struct core_move *mv, struct file *target, struct core_
 	return core_call_entry(&mv->mark, target, e);
 }
 
+/* A VMM may have as many irqfds and the like as it likes. */
+static long replay_in_time(struct core_move *mv, struct file *target, struct core_entry *e)
+{
+	char name[CORE_NAME_LEN];
+	long r;
+
+	if (core_move_timed_out(mv))
+		return core_move_fail(mv, -ETIMEDOUT,
+				      "its configuration is not made anew in %u ms",
+				      mv->args->timeout_ms);
+	r = replay_entry(mv, target, e);
+	if (r < 0)
+		core_move_fail(mv, r, "the target refuses %s", core_ioctl_name(e->cmd, name));
+	return r;
+}
+
 static int replay_phase(struct core_move *mv, struct core_file *cf,
 			struct file *target, enum core_phase phase)
 {
-	char name[CORE_NAME_LEN];
 	struct core_entry *e;
 	long r = 0;
 
@@ -44,12 +59,9 @@ static int replay_phase(struct core_move *mv, struct core_file *cf,
 	list_for_each_entry(e, &cf->rec.entries, link) {
 		if (e->phase != phase)
 			continue;
-		r = replay_entry(mv, target, e);
-		if (r < 0) {
-			core_move_fail(mv, r, "the target refuses %s",
-				       core_ioctl_name(e->cmd, name));
+		r = replay_in_time(mv, target, e);
+		if (r < 0)
 			break;
-		}
 		r = 0;
 		cond_resched();
 	}

@@ -396,6 +396,23 @@ static void test_away(void)
 	ksft_test_result(ok, "a thread that does not come back to KVM_RUN: a timeout\n");
 }
 
+/* Nothing of the target is made any more when the time is over. */
+static void test_late(void)
+{
+	struct trial *t = trial_run("mem");
+	struct kvm_core_move mv = { .timeout_ms = 200, .deadline_us = 5000000 };
+	bool ok;
+	int r;
+
+	inject(KVM_CORE_STAGE_RECORD, "stall_ms", 300);
+	r = move_fd(t->vm->fd, to, &mv);
+	inject(KVM_CORE_STAGE_RECORD, "stall_ms", 0);
+	ok = says(&mv, r, ETIMEDOUT, KVM_CORE_STAGE_PREPARE, "not made anew in 200 ms") &&
+	     vms_on(from) == 1 && !vms_on(to) && watch_steps(&t->w, 2) == WATCH_OK;
+	ok &= trial_end(t);
+	ksft_test_result(ok, "no time left in prepare: a timeout\n");
+}
+
 /* A child whose VM is stopped in a stage when it is killed. */
 static void test_killed(unsigned int stage)
 {
@@ -1102,7 +1119,7 @@ int main(int argc, char **argv)
 			test_signals();
 		ksft_finished();
 	}
-	ksft_set_plan(22 + KVM_CORE_STAGES);
+	ksft_set_plan(23 + KVM_CORE_STAGES);
 	test_dry_run();
 	test_bad_input();
 	test_unmovable();
@@ -1118,6 +1135,7 @@ int main(int argc, char **argv)
 	test_ring_mapped(true);
 	test_closed_eventfds();
 	test_away();
+	test_late();
 	test_changes();
 	test_zones();
 	test_always_changing();
