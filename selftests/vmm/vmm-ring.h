@@ -8,6 +8,8 @@
 #include "vmm.h"
 
 #define PAGE		4096u
+/* Of most rings. */
+#define ENTRIES		4096u
 
 struct options {
 	const char	*dev[2];
@@ -18,6 +20,10 @@ struct options {
 };
 
 /* vmm-ring.c */
+
+/* Of the VMs that vm_start() makes, and vm_twin(). */
+extern struct vm_report ring_report;
+extern struct vm_fds ring_fds;
 
 /* How many results the test has. */
 void plan(unsigned int n);
@@ -36,11 +42,31 @@ bool run_until_full(struct vm *vm);
 void protect_all(struct vm *vm);
 /* For ring_collect(): @arg is an unsigned int, or NULL. */
 void count_page(void *arg, __u32 slot, __u64 offset);
+__u64 ring_stat(struct ring *r, enum ring_stat s);
+void write_all(struct vm *vm, __u32 op);
+
+/* ring-interface.c */
+int test_interface(const struct options *o);
+int test_hold(const struct options *o);
+
+/* ring-beyond.c */
+int test_beyond(const struct options *o);
+
+/* ring-limit.c */
+int test_limit(const struct options *o);
+
+/* ring-move.c */
+int test_move(const struct options *o);
 /* By kvm-core, while the VM runs. */
 int move_in_place(struct vm *vm, const char *dev);
 
+/* ring-bench.c */
+int test_bench(const struct options *o);
+
 /* ring-beside.c: what other threads and other tenants do at the same time */
 int test_tenants(const struct options *o);
+/* Each resets its own vCPU's ring, or both reset all of the VM's. */
+void test_two_resetters(const char *dev, bool own);
 int test_resets(const struct options *o);
 int test_interrupts(const struct options *o);
 
