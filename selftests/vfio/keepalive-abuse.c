@@ -356,7 +356,7 @@ static void test_claim(void)
 	is(in_child(claim_as_user, &t), -EPERM, "claim: another user");
 	r = in_child(claim_in_namespace, &t);
 	if (r == -EOPNOTSUPP)
-		ksft_test_result_skip("the kernel has no user namespaces\n");
+		result_skip("the kernel has no user namespaces\n");
 	else
 		is(r, -EPERM, "claim: the same user of another namespace");
 	is(ka_state(dev, t.id), VFIO_KEEPALIVE_ORPHANED, "an orphan still");
@@ -620,7 +620,7 @@ static void test_fork(void)
 		int sv[2];
 
 		if (socketpair(AF_UNIX, SOCK_STREAM, 0, sv)) {
-			ksft_test_result_skip("the kernel has no sockets\n");
+			result_skip("the kernel has no sockets\n");
 			goto out;
 		}
 		s = session(LONG, &t);
@@ -961,7 +961,7 @@ static void test_compat(void)
 	if (low == MAP_FAILED)
 		exit(1);
 	if (in_child(try_ioctl32, NULL) != -EBADF)
-		ksft_test_result_skip("the kernel has no 32-bit processes\n");
+		result_skip("the kernel has no 32-bit processes\n");
 	else
 		compat_session(low, (char *)low + 4096);
 	munmap(low, 2 * 4096);
@@ -1114,6 +1114,5 @@ int main(int argc, char **argv)
 			tests[i].run();
 		}
 	}
-	ksft_set_plan(ksft_test_num());
-	ksft_finished();
+	result_end();
 }

@@ -422,6 +422,5 @@ int main(int argc, char **argv)
 	check(killed, "a VMM is killed while its NIC receives");
 	if (killed)
 		claim(dev, &ticket, plan.m, gone, sends);
-	ksft_set_plan(ksft_test_num());
-	ksft_finished();
+	result_end();
 }

@@ -185,7 +185,7 @@ static void check_blocked(int before, const char *what)
 	unsigned int i;
 
 	if (access("/sys/class/iommu/dmar0", F_OK)) {
-		ksft_test_result_skip("%s: this IOMMU of QEMU tells no faults\n", what);
+		result_skip("%s: this IOMMU of QEMU tells no faults\n", what);
 		return;
 	}
 	for (i = 0; i < 200 && host_log_has(FAULT) <= before; i++)
@@ -636,22 +636,19 @@ int main(int argc, char **argv)
 	if (argc == 5 && !strcmp(argv[2], "mdev")) {
 		ksft_print_header();
 		test_mdev(argv[3], argv[4]);
-		ksft_set_plan(ksft_test_num());
-		ksft_finished();
+		result_end();
 	}
 	if (argc == 4 && !strcmp(argv[2], "faults")) {
 		ksft_print_header();
 		test_faults(atoi(argv[3]));
-		ksft_set_plan(ksft_test_num());
-		ksft_finished();
+		result_end();
 	}
 	for (i = 0; bdf && i < sizeof(tests) / sizeof(*tests); i++) {
 		if (strcmp(argv[2], tests[i].name))
 			continue;
 		ksft_print_header();
 		tests[i].run();
-		ksft_set_plan(ksft_test_num());
-		ksft_finished();
+		result_end();
 	}
 	fputs(usage, stderr);
 	return 2;

@@ -223,6 +223,5 @@ int main(int argc, char **argv)
 	ksft_print_header();
 	check(vmm_killed(vmm, &plan, &ticket), "a VMM is killed");
 	claim(dev, &ticket, plan.m);
-	ksft_set_plan(ksft_test_num());
-	ksft_finished();
+	result_end();
 }

@@ -679,7 +679,7 @@ static void test_oom(void)
 
 	free_mib = available_mib();
 	if (free_mib < ROOM) {
-		ksft_test_result_skip("the host has too little memory\n");
+		result_skip("the host has too little memory\n");
 		return;
 	}
 	ballast = guest_memory((size_t)(free_mib - ROOM) << 20);
@@ -818,8 +818,7 @@ int main(int argc, char **argv)
 	ksft_print_header();
 	if (argc == 4 && !strcmp(argv[1], "device")) {
 		test_device(argv[2], argv[3]);
-		ksft_set_plan(ksft_test_num());
-		ksft_finished();
+		result_end();
 	}
 	for (i = 0; i < TESTS; i++) {
 		bool wanted = argc < 2;
@@ -831,6 +830,5 @@ int main(int argc, char **argv)
 			tests[i].run();
 		}
 	}
-	ksft_set_plan(ksft_test_num());
-	ksft_finished();
+	result_end();
 }

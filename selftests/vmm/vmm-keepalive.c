@@ -302,6 +302,5 @@ int main(int argc, char **argv)
 	dev = ka_open();
 	is(ka_release(dev, r.ticket.id, 0), 0, "release");
 	is(raised(&r), -1, "interrupts of the device that the host has");
-	ksft_set_plan(ksft_test_num());
-	ksft_finished();
+	result_end();
 }

@@ -626,6 +626,5 @@ int main(int argc, char **argv)
 	dev = ka_open();
 	is(ka_release(dev, common->ticket[common->valid].id, 0), 0, "release");
 	check(left_nothing(s.r.name, PATIENCE), "no VM is left, and nothing of it");
-	ksft_set_plan(ksft_test_num());
-	ksft_finished();
+	result_end();
 }
