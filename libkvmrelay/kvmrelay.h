@@ -88,6 +88,8 @@ int kvmrelay_ticket_load(const char *path, struct kvmrelay_ticket *ticket,
 
 /* It is mapped without PROT_WRITE. */
 #define KVMRELAY_SLOT_READONLY	0x1
+/* A VFIO device's registers: @memory is the device, @offset a region's. */
+#define KVMRELAY_SLOT_DEVICE	0x2
 
 /**
  * struct kvmrelay_slot - a memslot, and where its memory comes from
@@ -96,7 +98,8 @@ int kvmrelay_ticket_load(const char *path, struct kvmrelay_ticket *ticket,
  * @guest_phys_addr: as there; for the next VMM, the library does not need it
  * @size:	as there
  * @offset:	in @memory
- * @memory:	memfd, file of tmpfs or hugetlbfs; several memslots may have the same
+ * @memory:	memfd, file of tmpfs or hugetlbfs, or VFIO device; several memslots may have the
+ *		same
  * @addr:	where this process has it mapped, or NULL
  */
 struct kvmrelay_slot {
@@ -111,7 +114,9 @@ struct kvmrelay_slot {
 
 /*
  * The VMM sets exit_reason of kvm_run to KVM_EXIT_INTR when it has handled an exit and its
- * devices' state is where the next VMM finds it. So one that was not handled is known.
+ * devices' state is where the next VMM finds it. So one that was not handled is known. Of one
+ * that comes again (KVM_CORE_ADOPT_EXIT_AGAIN) that has to be taken back: KVM_EXIT_UNKNOWN says
+ * that it was, or that there is nothing to be taken back.
  */
 #define KVMRELAY_VM_MARKED	0x1
 
@@ -138,7 +143,8 @@ struct kvmrelay_vm {
 
 /*
  * A VM in a session: itself as @name, of at most 19 characters, vCPUs as @name.v0 and so
- * on, memory as @name.m0, and which memslots there are as the state of @name.
+ * on, memory as @name.m0, and which memslots there are as the state of @name. A device that a
+ * memslot has is kept by that, and once; its container, and its group, are kept before.
  */
 int kvmrelay_vm_keep(int session, const char *name, const struct kvmrelay_vm *vm,
 		     struct kvmrelay_error *err);

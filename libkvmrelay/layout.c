@@ -6,19 +6,23 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <linux/vfio.h>
 
 #include "private.h"
 
-/* The index of the memory that @fd is, which is @n if it is none of them. */
+#define SLOT_FLAGS	(KVMRELAY_SLOT_READONLY | KVMRELAY_SLOT_DEVICE)
+
+/* The index of the memory that @fd is, which is @n if it is none of them. Devices have no inode. */
 static int memory_index(const int *memories, const struct stat *stats, unsigned int n, int fd,
 			const struct stat *st)
 {
 	unsigned int i;
 
 	for (i = 0; i < n; i++)
-		if (memories[i] == fd || (stats[i].st_dev == st->st_dev &&
+		if (memories[i] == fd || (S_ISREG(st->st_mode) && stats[i].st_dev == st->st_dev &&
 					  stats[i].st_ino == st->st_ino))
 			break;
 	return i;
@@ -99,6 +103,23 @@ int layout_make(const struct kvmrelay_vm *vm, struct layout *l, struct kvmrelay_
 }
 
 /**
+ * layout_memory_kind - what a descriptor of memory is
+ * @l: the layout
+ * @memory: its index
+ */
+enum vfio_keepalive_kind layout_memory_kind(const struct layout *l, unsigned int memory)
+{
+	const struct layout_slot *s = (const void *)(l->head + 1);
+	unsigned int i;
+
+	for (i = 0; i < l->head->nr_slots; i++, s++)
+		if (s->memory == memory)
+			return s->flags & KVMRELAY_SLOT_DEVICE ? VFIO_KEEPALIVE_DEVICE :
+								 VFIO_KEEPALIVE_MEMORY;
+	return VFIO_KEEPALIVE_MEMORY;
+}
+
+/**
  * layout_free - free what layout_make() has allocated
  * @l: the layout
  */
@@ -128,7 +149,7 @@ static int check(const void *layout, size_t size, struct kvmrelay_error *err)
 	    head->flags & ~KVMRELAY_VM_MARKED)
 		return kvmrelay_fail(err, -EPROTO, "the layout of the VM is damaged");
 	for (i = 0; i < head->nr_slots; i++, s++)
-		if (s->reserved || s->flags & ~KVMRELAY_SLOT_READONLY ||
+		if (s->reserved || s->flags & ~SLOT_FLAGS ||
 		    s->memory >= head->nr_memories || !s->size || s->size & page ||
 		    s->offset & page || s->offset + s->size < s->offset)
 			return kvmrelay_fail(err, -EPROTO, "memslot %u: its layout is damaged",
@@ -197,6 +218,30 @@ struct own_vm *layout_vm(const void *layout, size_t size, struct kvmrelay_error 
 	return own;
 }
 
+static int check_device(const struct kvmrelay_slot *s, struct kvmrelay_error *err)
+{
+	struct vfio_device_info info = { .argsz = sizeof(info) };
+
+	/* Whether it has such a region tells mmap(). */
+	if (!ioctl(s->memory, VFIO_DEVICE_GET_INFO, &info))
+		return 0;
+	return kvmrelay_fail(err, -EINVAL, "memslot %u: its device is none of VFIO's", s->slot);
+}
+
+static int check_file(const struct kvmrelay_slot *s, struct kvmrelay_error *err)
+{
+	struct stat st;
+
+	if (fstat(s->memory, &st))
+		return kvmrelay_fail(err, -errno, "the memory of memslot %u: %s", s->slot,
+				     strerror(errno));
+	if (S_ISREG(st.st_mode) && (__u64)st.st_size >= s->offset + s->size)
+		return 0;
+	return kvmrelay_fail(err, -EINVAL,
+			     "memslot %u: its memory has %lld bytes, not 0x%llx at 0x%llx",
+			     s->slot, (long long)st.st_size, s->size, s->offset);
+}
+
 /**
  * layout_check_memory - memslots get their descriptor, which has to have so much
  * @own: the VM, with the descriptors of its memory
@@ -207,19 +252,13 @@ struct own_vm *layout_vm(const void *layout, size_t size, struct kvmrelay_error 
 int layout_check_memory(const struct own_vm *own, struct kvmrelay_error *err)
 {
 	unsigned int i;
-	struct stat st;
+	int r = 0;
 
-	for (i = 0; i < own->vm.nr_slots; i++) {
+	for (i = 0; !r && i < own->vm.nr_slots; i++) {
 		struct kvmrelay_slot *s = &own->vm.slots[i];
 
 		s->memory = own->memories[s->memory];
-		if (fstat(s->memory, &st))
-			return kvmrelay_fail(err, -errno, "the memory of memslot %u: %s", s->slot,
-					     strerror(errno));
-		if (!S_ISREG(st.st_mode) || (__u64)st.st_size < s->offset + s->size)
-			return kvmrelay_fail(err, -EINVAL,
-					     "memslot %u: its memory has %lld bytes, not 0x%llx at 0x%llx",
-					     s->slot, (long long)st.st_size, s->size, s->offset);
+		r = s->flags & KVMRELAY_SLOT_DEVICE ? check_device(s, err) : check_file(s, err);
 	}
-	return 0;
+	return r;
 }

@@ -68,6 +68,8 @@ struct layout {
 	int *memories;
 };
 
+/* Of a descriptor of memory, as a session keeps it */
+enum vfio_keepalive_kind layout_memory_kind(const struct layout *l, unsigned int memory);
 int layout_make(const struct kvmrelay_vm *vm, struct layout *l, struct kvmrelay_error *err);
 void layout_free(struct layout *l);
 

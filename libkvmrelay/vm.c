@@ -58,8 +58,8 @@ static int keep_parts(int session, const char *name, const struct kvmrelay_vm *v
 		r = kvmrelay_keep(session, part(&n, name, 'v', i), VFIO_KEEPALIVE_VCPU,
 				  vm->vcpus[i], 0, err);
 	for (i = 0; !r && i < l->head->nr_memories; i++)
-		r = kvmrelay_keep(session, part(&n, name, 'm', i), VFIO_KEEPALIVE_MEMORY,
-				  l->memories[i], 0, err);
+		r = kvmrelay_keep(session, part(&n, name, 'm', i),
+				  layout_memory_kind(l, i), l->memories[i], 0, err);
 	return r ?: kvmrelay_set_state(session, name, l->head, l->size, err);
 }
 

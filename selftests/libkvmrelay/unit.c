@@ -475,6 +475,22 @@ static void test_descriptors(void)
 	teardown(&s);
 }
 
+/* Memory that is said to be a device */
+static void test_no_device(void)
+{
+	struct setup s;
+	unsigned int n;
+
+	setup(&s, 1);
+	s.slot[2].flags = KVMRELAY_SLOT_DEVICE;
+	worked("send", kvmrelay_vm_send(s.sock[0], &s.vm, -1, &err));
+	n = capture(s.sock[1]);
+	failed("memory for a device", replay(n, SIZE_MAX), EINVAL,
+	       "memslot 65536: its device is none of VFIO's");
+	close_captured(n);
+	teardown(&s);
+}
+
 static void test_bad_vms(void)
 {
 	struct kvmrelay_vm vm;
@@ -602,6 +618,7 @@ static const struct {
 	{ "parts of a VM, of each length", test_parts },
 	{ "each bit of a VM turned", test_bits },
 	{ "other descriptors than there should be", test_descriptors },
+	{ "memory that is said to be a device", test_no_device },
 	{ "what is no VM is not sent", test_bad_vms },
 	{ "reports", test_reports },
 	{ "descriptors that are something else", test_others },

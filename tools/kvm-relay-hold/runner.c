@@ -2,7 +2,7 @@
 /*
  * Adopts the VM and runs its vCPUs, a thread each. It handles no exit: a vCPU that comes to one
  * stays there. What kvm_run shows is then what the next VMM finds; where no exit waits it
- * shows KVM_EXIT_INTR.
+ * shows KVM_EXIT_INTR or KVM_EXIT_UNKNOWN.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -27,6 +27,7 @@
  * @index:	of the vCPU
  * @fd:		its descriptor
  * @run:	its kvm_run
+ * @exit:	what the adoption said of its last exit, enum kvm_core_adopt_exit
  * @waits:	it has an exit that is not to be run over
  * @keeper:	socket to the keeper
  * @thread:	its thread
@@ -35,6 +36,7 @@ struct vcpu {
 	unsigned int index;
 	int fd;
 	struct kvm_run *run;
+	__u32 exit;
 	bool waits;
 	int keeper;
 	pthread_t thread;
@@ -69,8 +71,10 @@ static __printf(3, 4) int failed(int keeper, int error, const char *fmt, ...)
 	return EXIT_FAILED;
 }
 
-static void describe_exit(const struct kvm_run *run, char *text, size_t size)
+static void describe_exit(const struct vcpu *v, char *text, size_t size)
 {
+	const struct kvm_run *run = v->run;
+
 	switch (run->exit_reason) {
 	case KVM_EXIT_IO:
 		snprintf(text, size, "I/O port 0x%x, %s", run->io.port,
@@ -97,6 +101,10 @@ static void describe_exit(const struct kvm_run *run, char *text, size_t size)
 		snprintf(text, size, "KVM has an internal error, suberror %u",
 			 run->internal.suberror);
 		break;
+	case KVM_EXIT_INTR:
+		snprintf(text, size, "a %s that its VMM has handled",
+			 v->exit == KVM_CORE_ADOPT_EXIT_AGAIN ? "read" : "write");
+		break;
 	default:
 		snprintf(text, size, "exit reason %u", run->exit_reason);
 	}
@@ -109,7 +117,7 @@ static void wait_for_vmm(struct vcpu *v, int error)
 	if (error)
 		snprintf(m.text, sizeof(m.text), "KVM_RUN: %s", strerror(error));
 	else
-		describe_exit(v->run, m.text, sizeof(m.text));
+		describe_exit(v, m.text, sizeof(m.text));
 	send_msg(v->keeper, &m);
 }
 
@@ -127,7 +135,8 @@ static void wait_for_end(void)
 static void run_until_exit(struct vcpu *v)
 {
 	while (!__atomic_load_n(&stopping, __ATOMIC_ACQUIRE) && !v->waits) {
-		v->run->exit_reason = KVM_EXIT_INTR;
+		/* Not INTR: that would say of a read that comes again that it was handled. */
+		v->run->exit_reason = KVM_EXIT_UNKNOWN;
 		if (!ioctl(v->fd, KVM_RUN, 0)) {
 			v->waits = v->run->exit_reason != KVM_EXIT_INTR;
 			continue;
@@ -163,6 +172,15 @@ static void *vcpu_main(void *arg)
 	return NULL;
 }
 
+/*
+ * A read, which comes again, and whose VMM has handled it. Only the next one can take back what
+ * that did to a device, and only while KVM has it still.
+ */
+static bool was_handled(const struct kvm_run *run, __u32 exit)
+{
+	return exit == KVM_CORE_ADOPT_EXIT_AGAIN && run->exit_reason == KVM_EXIT_INTR;
+}
+
 /* The former VMM's mask and its wish to leave KVM_RUN are in the VM still. */
 static int prepare(const struct kvmrelay_vm *vm, struct vcpu *v, __u32 exit)
 {
@@ -173,8 +191,9 @@ static int prepare(const struct kvmrelay_vm *vm, struct vcpu *v, __u32 exit)
 		return failed(v->keeper, -errno, "KVM_SET_SIGNAL_MASK of vCPU %u: %s", v->index,
 			      strerror(errno));
 	v->run->immediate_exit = 0;
-	v->waits = exit == KVM_CORE_ADOPT_EXIT_WRITE ||
-		   (vm->flags & KVMRELAY_VM_MARKED && kvmrelay_exit_waits(v->run, exit));
+	v->exit = exit;
+	v->waits = exit == KVM_CORE_ADOPT_EXIT_WRITE || (vm->flags & KVMRELAY_VM_MARKED &&
+		   (kvmrelay_exit_waits(v->run, exit) || was_handled(v->run, exit)));
 	return 0;
 }
 
