@@ -11,19 +11,16 @@
 struct attempt {
 	struct kvm_core_adopt a;
 	struct kvm_core_adopt_slot slot[SLOTS];
-	__s32 fd[GUEST_MAX_CPUS];
 };
 
 static void fill(struct replace_vmm *v, struct attempt *t, const struct kvm_core_move *mv)
 {
-	unsigned int i;
-
 	*t = (struct attempt){
 		.a = {
 			.argsz = sizeof(t->a),
 			.nr_vcpus = v->r->shape.cpus,
 			.nr_slots = SLOTS,
-			.vcpus = (unsigned long)t->fd,
+			.vcpus = (unsigned long)v->got->vcpus,
 			.slots = (unsigned long)t->slot,
 			.exits = (unsigned long)v->exits,
 			.move = *mv,
@@ -35,8 +32,6 @@ static void fill(struct replace_vmm *v, struct attempt *t, const struct kvm_core
 			  .userspace_addr = (unsigned long)v->d.bar },
 		},
 	};
-	for (i = 0; i < v->r->shape.cpus; i++)
-		t->fd[i] = v->h.vcpu[i];
 }
 
 static void map_run(struct replace_vmm *v)
@@ -53,14 +48,13 @@ static void map_run(struct replace_vmm *v)
 	}
 }
 
-int replace_adopt(struct replace_vmm *v, struct kvm_core_move *mv)
+int replace_adopt(struct replace_vmm *v, struct kvm_core_move *mv, struct kvmrelay_error *why)
 {
-	struct attempt t;
 	int r;
 
-	fill(v, &t, mv);
-	r = ioctl(v->h.vm.vm, KVM_CORE_VM_ADOPT, &t.a) ? -errno : 0;
-	*mv = t.a.move;
+	v->got->slots[SLOT_MEM].addr = v->vm->mem;
+	v->got->slots[SLOT_BAR].addr = v->d.bar;
+	r = kvmrelay_vm_adopt(v->got, mv, v->exits, why);
 	if (!r)
 		map_run(v);
 	return r;
@@ -68,7 +62,7 @@ int replace_adopt(struct replace_vmm *v, struct kvm_core_move *mv)
 
 static void refuse(struct replace_vmm *v, struct attempt *t, int error, const char *reason)
 {
-	int r = ioctl(v->h.vm.vm, KVM_CORE_VM_ADOPT, &t->a) ? errno : 0;
+	int r = ioctl(v->got->vm, KVM_CORE_VM_ADOPT, &t->a) ? errno : 0;
 
 	if (r != error || !strstr(t->a.move.reason, reason))
 		errx(1, "\"%s\": %s: %s", reason, strerror(r), t->a.move.reason);

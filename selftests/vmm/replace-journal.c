@@ -17,9 +17,9 @@
 #include <unistd.h>
 #include "replace.h"
 
-/* In the place of an exit's reason; no exit has these. */
-#define EXIT_HANDLED	0x68616e64
-#define EXIT_NONE	KVM_EXIT_INTR
+/* In the place of an exit's reason, as libkvmrelay has it for all VMMs and custodians */
+#define EXIT_HANDLED	KVM_EXIT_INTR
+#define EXIT_NONE	KVM_EXIT_UNKNOWN
 
 /* Of the word: which one is valid, and what is under way. */
 #define VALID		1

@@ -72,29 +72,6 @@ static void on_gone(struct vcpu *c)
 	_exit(0);
 }
 
-static const char *cpu_name(char name[VFIO_KEEPALIVE_NAME_LEN], unsigned int i)
-{
-	snprintf(name, VFIO_KEEPALIVE_NAME_LEN, "vcpu%u", i);
-	return name;
-}
-
-static void keep(struct replace_vmm *v, int fd, __u32 kind, const char *name)
-{
-	int r = ka_add(v->session, fd, kind, name, 0, NULL, 0);
-
-	if (r < 0)
-		errx(1, "%s is not kept: %s", name, strerror(-r));
-}
-
-static int take(struct replace_vmm *v, const char *name)
-{
-	int fd = ka_get_fd_by_name(v->session, name);
-
-	if (fd < 0)
-		errx(1, "the session has no %s: %s", name, strerror(-fd));
-	return fd;
-}
-
 static int add_group(struct replace_vmm *v)
 {
 	struct kvm_device_attr attr = {
@@ -145,20 +122,6 @@ static void create_session(struct replace_vmm *v)
 	memcpy(v->common->ticket[0].token, a.token, sizeof(a.token));
 }
 
-static void keep_all(struct replace_vmm *v)
-{
-	char name[VFIO_KEEPALIVE_NAME_LEN];
-	unsigned int i;
-
-	create_session(v);
-	device_keep(&v->d, v->session, v->r->mem);
-	keep(v, v->journal_fd, VFIO_KEEPALIVE_MEMORY, "devices");
-	keep(v, v->vm->fd, VFIO_KEEPALIVE_VM, "vm");
-	keep(v, v->vfio, VFIO_KEEPALIVE_KVM_DEVICE, "kvm-vfio");
-	for (i = 0; i < v->r->shape.cpus; i++)
-		keep(v, v->vm->vcpu[i].fd, VFIO_KEEPALIVE_VCPU, cpu_name(name, i));
-}
-
 static void first(struct replace_vmm *v)
 {
 	const struct replace *r = v->r;
@@ -192,7 +155,8 @@ static void first(struct replace_vmm *v)
 		memcpy(r->rings->copy, v->vm->mem, r->shape.mem);
 	journal_make(v);
 	journal_map(v);
-	keep_all(v);
+	create_session(v);
+	replace_keep_all(v);
 	journal_lock(v);
 }
 
@@ -233,23 +197,25 @@ static void claim_session(struct replace_vmm *v)
 	replace_die(v, DIE_CONFIRMED);
 }
 
+/* The VM runs, and goes on to do so until it is adopted; the session comes along. */
+static void ask_custodian(struct replace_vmm *v)
+{
+	struct kvmrelay_error why;
+
+	v->hold = kvmrelay_hold_connect(v->r->hold, &why);
+	v->up.claimed_at = now_ns();
+	if (v->hold < 0 || kvmrelay_vm_receive(v->hold, &v->got, &v->session, &why))
+		errx(1, "from the custodian: %s", why.reason);
+}
+
 static void take_all(struct replace_vmm *v)
 {
-	char name[VFIO_KEEPALIVE_NAME_LEN];
-	unsigned int i;
 	int r;
 
-	device_take(&v->d, v->session, &v->fds.mem);
-	v->fds.irq[0] = v->d.msi;
-	v->journal_fd = take(v, "devices");
+	replace_take_all(v);
 	journal_map(v);
-	vm_parts_begin(&v->h, &v->r->shape, &v->fds);
-	v->h.vm.vm = take(v, "vm");
-	v->vfio = take(v, "kvm-vfio");
-	for (i = 0; i < v->r->shape.cpus; i++)
-		v->h.vcpu[i] = take(v, cpu_name(name, i));
 	device_map_bar(&v->d);
-	v->vm = vm_make_room(v->path, &v->r->shape, &v->fds, &v->common->report, &v->h.vm);
+	v->vm = vm_make_room(v->path, &v->r->shape, &v->fds, &v->common->report, v->got);
 	if (!v->vm)
 		errx(1, "no room");
 	r = replace_mappings_drop(&v->d);
@@ -264,14 +230,19 @@ static void take_all(struct replace_vmm *v)
 static void adopt(struct replace_vmm *v)
 {
 	struct kvm_core_move mv = { .deadline_us = 5000000, .timeout_ms = TIMEOUT_MS };
+	struct kvmrelay_error why;
 	unsigned int i;
+	int r;
 
 	if (!v->r->same)
 		snprintf(mv.instance, sizeof(mv.instance), "%s", v->r->name[v->r->to]);
 	if (v->r->bad)
 		replace_refused(v);
-	if (replace_adopt(v, &mv))
-		errx(1, "adoption: stage %u: %s: %s", mv.stage, mv.reason, strerror(mv.error));
+	r = replace_adopt(v, &mv, &why);
+	if (v->hold >= 0)
+		kvmrelay_report(v->hold, r, r ? why.reason : NULL, NULL);
+	if (r)
+		errx(1, "adoption: %s", why.reason);
 	v->up.stopped_at = mv.stopped_at_ns;
 	v->up.downtime_ns = mv.downtime_ns;
 	memcpy(v->common->exits[v->r->turn % 2], v->exits, sizeof(v->exits));
@@ -293,7 +264,7 @@ static void adopt(struct replace_vmm *v)
 void replace_vmm_run(const struct replace *r)
 {
 	struct replace_vmm v = {
-		.r = r, .common = r->common, .exits_left = r->nth, .vfio = -1,
+		.r = r, .common = r->common, .exits_left = r->nth, .vfio = -1, .hold = -1,
 		.collecting = PTHREAD_MUTEX_INITIALIZER,
 	};
 	char byte;
@@ -305,7 +276,10 @@ void replace_vmm_run(const struct replace *r)
 	} else {
 		memset(v.fds.irq, -1, sizeof(v.fds.irq));
 		memset(v.fds.ack, -1, sizeof(v.fds.ack));
-		claim_session(&v);
+		if (r->hold)
+			ask_custodian(&v);
+		else
+			claim_session(&v);
 		take_all(&v);
 	}
 	v.vm->priv = &v;

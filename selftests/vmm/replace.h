@@ -109,6 +109,7 @@ struct replace {
 	enum how	how;
 	int		nth;		/* exit to end in */
 	bool		bad;		/* tries what is refused before */
+	const char	*hold;		/* socket of a custodian that has the VM, or NULL */
 	int		leave;		/* a byte: the next one may have the session */
 	int		told;		/* struct up */
 };
@@ -129,7 +130,8 @@ struct replace_vmm {
 	struct device	d;
 	struct vm	*vm;
 	struct vm_fds	fds;
-	struct vm_parts h;
+	struct kvmrelay_vm *got;	/* what the VMM before has left */
+	int		hold;		/* socket to the custodian that has it, or -1 */
 	int		vfio;		/* kvm-vfio */
 	int		session;
 	struct journal	*journal;
@@ -171,8 +173,30 @@ void replace_rings_end(struct replace_vmm *v);
 /* The guest has ended: is its memory what was copied by the rings? */
 bool replace_rings_complete(struct replace_rings *a, const char *mem);
 
+/* replace-hold.c: the process that looks at the guest, between two VMMs */
+struct replace_hold {
+	pid_t	pid;
+	int	says;
+	char	line[200];
+	__u64	downtime_us;
+	unsigned int handled;	/* reads that wait and that their VMM has handled */
+};
+
+/* For the session of the ticket: @watch, its VMM lives. 0 or -errno. */
+int replace_hold_start(struct replace_hold *h, const struct ticket *t, bool watch);
+/* Since that VMM's end: it has adopted the VM, and the ticket is the next one. */
+int replace_hold_adopted(struct replace_hold *h, struct ticket *t);
+/* Where the next VMM gets it */
+#define REPLACE_HOLD_SOCKET	"/tmp/replace-hold"
+/* Its exit status, once that has it */
+int replace_hold_end(struct replace_hold *h);
+
+/* replace-session.c: the VM, its device and all else, kept by libkvmrelay's names */
+void replace_keep_all(struct replace_vmm *v);
+void replace_take_all(struct replace_vmm *v);
+
 /* replace-adopt.c */
-int replace_adopt(struct replace_vmm *v, struct kvm_core_move *mv);
+int replace_adopt(struct replace_vmm *v, struct kvm_core_move *mv, struct kvmrelay_error *why);
 void replace_refused(struct replace_vmm *v);
 
 #endif

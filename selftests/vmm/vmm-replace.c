@@ -44,6 +44,11 @@ static const char usage[] =
 #define STEPS		2
 #define EXITS		100
 #define MIN_EXITS	6
+/* In custody: steps of the vCPUs that need no VMM, and how often */
+#define HELD_STEPS	5
+#define HELD_TIMES	4
+/* That has the timer, if there are as many */
+#define TIMER_CPU	3
 #define CGROUP		"/tmp/replace-cgroup"
 #define CGROUP_BYTES	"100663296"
 
@@ -130,6 +135,7 @@ static struct worker start(enum die die, enum how how, unsigned int nth)
 	s.r.to = s.r.turn / 2 % 2;
 	s.r.same = false;
 	s.r.bad = false;
+	s.r.hold = NULL;
 	return w;
 }
 
@@ -421,6 +427,111 @@ static void in_retire(void)
 	check(ok && steps(STEPS), "who adopts meanwhile waits for that");
 }
 
+/* Of a vCPU, while no VMM is there; in time, or false. */
+static bool gets_on(unsigned int vcpu)
+{
+	const struct guest_cpu *c = vm_cpu_page(s.w.mem, vcpu);
+	__u64 until = now_ns() + PATIENCE * 1000000000ull;
+	__u64 goal = VMM_LOAD(c->progress) + HELD_STEPS;
+
+	while (VMM_LOAD(c->progress) < goal) {
+		if (now_ns() > until)
+			return why("vCPU %u makes no steps without a VMM", vcpu);
+		usleep(1000);
+	}
+	return true;
+}
+
+/* Sums over all times that a custodian had the VM */
+struct custody {
+	__u64	held_us;	/* stops */
+	__u64	next_us;
+	__u64	gone_us;	/* from a VMM's end to custody */
+	__u64	commands;	/* of the device meanwhile */
+	unsigned int handled;	/* exits, as in struct replace_hold */
+};
+
+static bool hold(struct replace_hold *h, bool watch)
+{
+	return !replace_hold_start(h, &common->ticket[common->valid], watch) ||
+	       why("the custodian does not watch: %s", h->line);
+}
+
+/* The VMM, which a custodian watches, is killed wherever it is. */
+static bool killed_watched(struct replace_hold *h)
+{
+	bool ok = hold(h, true);
+
+	usleep(random() % 20000);
+	return kill_it(&s.now) && ok;
+}
+
+/* The next VMM ends when it has handled an exit, and then a custodian is started. */
+static bool killed_handled(struct replace_hold *h, unsigned int nth)
+{
+	struct worker next = start(DIE_EXIT_DONE, HOW_KILL, nth);
+
+	tell_to_leave(&s.now);
+	if (!ends(&next, SIGKILL))
+		return false;
+	if (s.now.pid)
+		kill_it(&s.now);
+	return hold(h, false);
+}
+
+/* A custodian is about to have the VM, and then the next VMM has. */
+static bool custody(struct custody *sum, struct replace_hold *h)
+{
+	const struct guest_cpu *c = vm_cpu_page(s.w.mem, 0);
+	__u64 commands, since = now_ns();
+	struct up up = { 0 };
+	bool ok;
+
+	ok = !replace_hold_adopted(h, &common->ticket[0]) ||
+	     why("the custodian has not adopted: %s", h->line);
+	sum->gone_us += (now_ns() - since) / 1000;
+	common->valid = 0;
+	commands = VMM_LOAD(c->count[1]);
+	ok = ok && gets_on(0) && (s.r.shape.cpus <= TIMER_CPU || gets_on(TIMER_CPU));
+	sum->commands += VMM_LOAD(c->count[1]) - commands;
+	s.r.hold = REPLACE_HOLD_SOCKET;
+	ok = ok && replace(&up);
+	ok = (!replace_hold_end(h) || why("the custodian has failed")) && ok && steps(STEPS);
+	sum->held_us += h->downtime_us;
+	sum->next_us += up.downtime_ns / 1000;
+	sum->handled += h->handled;
+	return ok;
+}
+
+/*
+ * A custodian runs the guest: its device and its timer go on, and who comes to an exit waits for
+ * the next VMM.
+ */
+static void in_custody(void)
+{
+	struct custody sum = { 0 };
+	unsigned int i;
+	bool ok = true;
+
+	for (i = 0; ok && i < HELD_TIMES; i++) {
+		struct replace_hold h = { 0 };
+
+		ok = killed_watched(&h) && custody(&sum, &h);
+	}
+	is(ok ? i : i - 1, HELD_TIMES,
+	   "VMMs killed, a custodian ran the guest with its device, and the next VMM took both");
+	ksft_print_msg("stops, us: for its adoption %llu, for the next VMM's %llu\n",
+		       sum.held_us / HELD_TIMES, sum.next_us / HELD_TIMES);
+	ksft_print_msg("%llu us from the kill to custody; %llu commands of the device in it\n",
+		       sum.gone_us / HELD_TIMES, sum.commands);
+	for (i = 0; ok && i < EXITS && !sum.handled; i++) {
+		struct replace_hold h = { 0 };
+
+		ok = killed_handled(&h, i % 12) && custody(&sum, &h);
+	}
+	check(ok && sum.handled, "a read that its VMM had handled waits in custody");
+}
+
 static void make_cgroup(void)
 {
 	mkdir(CGROUP, 0700);
@@ -500,7 +611,8 @@ static void out_of_memory(void)
 static void all_tests(void)
 {
 	static void (*const parts[])(void) = {
-		at_random, by_fault, in_stages, in_retire, adopted_twice, out_of_memory,
+		at_random, by_fault, in_stages, in_retire, adopted_twice, in_custody,
+		out_of_memory,
 	};
 	struct guest_cpu *c = vm_cpu_page(s.w.mem, 0);
 	long maps, unmaps, irte, resets;
