@@ -3,6 +3,7 @@
 #include <err.h>
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -79,10 +80,12 @@ int replace_hold_adopted(struct replace_hold *h, struct ticket *t)
 	return r;
 }
 
-int replace_hold_end(struct replace_hold *h)
+int replace_hold_end(struct replace_hold *h, bool given)
 {
 	int status = -1;
 
+	if (!given)
+		kill(h->pid, SIGTERM);
 	says(h, NULL);
 	close(h->says);
 	waitpid(h->pid, &status, 0);

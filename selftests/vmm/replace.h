@@ -188,8 +188,8 @@ int replace_hold_start(struct replace_hold *h, const struct ticket *t, bool watc
 int replace_hold_adopted(struct replace_hold *h, struct ticket *t);
 /* Where the next VMM gets it */
 #define REPLACE_HOLD_SOCKET	"/tmp/replace-hold"
-/* Its exit status, once that has it */
-int replace_hold_end(struct replace_hold *h);
+/* Its exit status, once that has it (@given); else it is ended. */
+int replace_hold_end(struct replace_hold *h, bool given);
 
 /* replace-session.c: the VM, its device and all else, kept by libkvmrelay's names */
 void replace_keep_all(struct replace_vmm *v);

@@ -496,7 +496,7 @@ static bool custody(struct custody *sum, struct replace_hold *h)
 	sum->commands += VMM_LOAD(c->count[1]) - commands;
 	s.r.hold = REPLACE_HOLD_SOCKET;
 	ok = ok && replace(&up);
-	ok = (!replace_hold_end(h) || why("the custodian has failed")) && ok && steps(STEPS);
+	ok = (!replace_hold_end(h, ok) || why("the custodian has failed")) && ok && steps(STEPS);
 	sum->held_us += h->downtime_us;
 	sum->next_us += up.downtime_ns / 1000;
 	sum->handled += h->handled;
@@ -522,7 +522,7 @@ static void in_custody(void)
 	   "VMMs killed, a custodian ran the guest with its device, and the next VMM took both");
 	ksft_print_msg("stops, us: for its adoption %llu, for the next VMM's %llu\n",
 		       sum.held_us / HELD_TIMES, sum.next_us / HELD_TIMES);
-	ksft_print_msg("%llu us from the kill to custody; %llu commands of the device in it\n",
+	ksft_print_msg("%llu us from a VMM's end to custody; %llu commands of the device in it\n",
 		       sum.gone_us / HELD_TIMES, sum.commands);
 	for (i = 0; ok && i < EXITS && !sum.handled; i++) {
 		struct replace_hold h = { 0 };
