@@ -14,6 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include <kselftest.h>
+#include "e1000e.h"
 #include "result.h"
 #include "vfio.h"
 
@@ -24,30 +25,8 @@ static const char usage[] =
 "on the same wire, and broadcasts to ADDRESS. BDF is bound to vfio-pci, and the probes of\n"
 "selftests/in-host/vfio-keepalive are set.\n";
 
-/* Registers */
-#define CTRL		0x0000
-#define STATUS		0x0008
-#define CTRL_EXT	0x0018
-#define ICR		0x00c0
-#define ICS		0x00c8
-#define IMS		0x00d0
-#define IMC		0x00d8
-#define EIAC		0x00dc
-#define IVAR		0x00e4
-#define RCTL		0x0100
-#define RDBAL		0x2800
-#define RDBAH		0x2804
-#define RDLEN		0x2808
-#define RDH		0x2810
-#define RDT		0x2818
-#define MTA		0x5200
-#define MTA_WORDS	128
-
-#define CTRL_UP		0x00000040
-#define CTRL_RESET	0x04000000
+/* Values of registers */
 #define CTRL_EXT_IAME	0x08000000
-#define STATUS_LINK	0x00000002
-/* On, and takes broadcasts */
 /* Enabled, with broadcasts, without the CRC: QEMU may give that a descriptor of its own. */
 #define RCTL_RUN	0x04008002
 #define CAUSE_RX	0x00100000
@@ -62,7 +41,6 @@ enum { RX, TX, OTHER, VECTORS };
 
 #define ENTRIES		256
 #define BUFFER		2048
-#define DONE		1
 /* Ethernet, IP and UDP are before it. */
 #define PAYLOAD		42
 #define BYTES		600
@@ -77,27 +55,9 @@ enum { RX, TX, OTHER, VECTORS };
 /* Microseconds in which what is under way arrives */
 #define SETTLE		100000
 
-/**
- * struct receive - a descriptor of the ring, as it was in the 8254x
- * @address:	of the buffer
- * @length:	that was received
- * @checksum:	of it
- * @status:	DONE once it was
- * @errors:	0
- * @special:	of a VLAN
- */
-struct receive {
-	__u64 address;
-	__u16 length;
-	__u16 checksum;
-	__u8 status;
-	__u8 errors;
-	__u16 special;
-};
-
 /* Guest memory; @ready: the NIC has buffers, so that no packet is lost */
 struct memory {
-	struct receive ring[ENTRIES];
+	struct e1000e_receive ring[ENTRIES];
 	__u8 buffer[ENTRIES][BUFFER];
 	__u32 ready;
 };
@@ -113,7 +73,7 @@ static __u8 byte(unsigned int packet, unsigned int i)
 
 static bool received(const struct memory *m, unsigned int packet)
 {
-	return __atomic_load_n(&m->ring[packet % ENTRIES].status, __ATOMIC_ACQUIRE) & DONE;
+	return __atomic_load_n(&m->ring[packet % ENTRIES].status, __ATOMIC_ACQUIRE) & E1000E_DONE;
 }
 
 static unsigned int count_received(const struct memory *m, unsigned int from)
@@ -193,44 +153,28 @@ static bool send_packets(const struct memory *m, unsigned int from)
 	return ok;
 }
 
-static void nic_reset(const struct device *d)
-{
-	unsigned int i;
-
-	device_write32(d, IMC, ~0u);
-	device_write32(d, CTRL, device_read32(d, CTRL) | CTRL_RESET);
-	usleep(10000);
-	device_write32(d, IMC, ~0u);
-	device_write32(d, CTRL, device_read32(d, CTRL) | CTRL_UP);
-	for (i = 0; !(device_read32(d, STATUS) & STATUS_LINK); i++) {
-		if (i == 5000)
-			errx(1, "no link");
-		usleep(1000);
-	}
-}
-
 static void nic_start(const struct device *d, struct memory *m)
 {
 	unsigned int i;
 
-	nic_reset(d);
+	e1000e_reset(d);
 	for (i = 0; i < ENTRIES; i++)
-		m->ring[i] = (struct receive){
+		m->ring[i] = (struct e1000e_receive){
 			.address = IOVA + offsetof(struct memory, buffer[i]),
 		};
-	for (i = 0; i < MTA_WORDS; i++)
-		device_write32(d, MTA + 4 * i, 0);
-	device_write32(d, IVAR, IVAR_ALL);
+	for (i = 0; i < E1000E_MTA_WORDS; i++)
+		device_write32(d, E1000E_MTA + 4 * i, 0);
+	device_write32(d, E1000E_IVAR, IVAR_ALL);
 	/* A cause that was told is cleared and not masked. */
-	device_write32(d, CTRL_EXT, device_read32(d, CTRL_EXT) | CTRL_EXT_IAME);
-	device_write32(d, EIAC, CAUSES);
-	device_write32(d, IMS, CAUSES);
-	device_write32(d, RDBAL, IOVA);
-	device_write32(d, RDBAH, 0);
-	device_write32(d, RDLEN, sizeof(m->ring));
-	device_write32(d, RDH, 0);
-	device_write32(d, RDT, ENTRIES - 1);
-	device_write32(d, RCTL, RCTL_RUN);
+	device_write32(d, E1000E_CTRL_EXT, device_read32(d, E1000E_CTRL_EXT) | CTRL_EXT_IAME);
+	device_write32(d, E1000E_EIAC, CAUSES);
+	device_write32(d, E1000E_IMS, CAUSES);
+	device_write32(d, E1000E_RDBAL, IOVA);
+	device_write32(d, E1000E_RDBAH, 0);
+	device_write32(d, E1000E_RDLEN, sizeof(m->ring));
+	device_write32(d, E1000E_RDH, 0);
+	device_write32(d, E1000E_RDT, ENTRIES - 1);
+	device_write32(d, E1000E_RCTL, RCTL_RUN);
 	__atomic_store_n(&m->ready, 1, __ATOMIC_RELEASE);
 }
 
@@ -295,8 +239,8 @@ static void vmm(int out, const void *arg)
 	for (i = 0; !received(plan->m, BEFORE - 1); i++) {
 		if (i == 300000)
 			errx(1, "RDH %u, RDT %u, STATUS %#x, ICR %#x: nothing comes",
-			     device_read32(&d, RDH), device_read32(&d, RDT),
-			     device_read32(&d, STATUS), device_read32(&d, ICR));
+			     device_read32(&d, E1000E_RDH), device_read32(&d, E1000E_RDT),
+			     device_read32(&d, E1000E_STATUS), device_read32(&d, E1000E_ICR));
 		usleep(100);
 	}
 	vmm_die(out, &ticket);
@@ -330,7 +274,7 @@ static bool vectors_right(const struct device *d, const struct device *v)
 	int i, k;
 
 	for (i = 0; i < VECTORS; i++) {
-		device_write32(d, ICS, cause[i]);
+		device_write32(d, E1000E_ICS, cause[i]);
 		/* Or twice: this NIC's throttling has a timer that interrupts too. */
 		usleep(SETTLE);
 		if (!device_interrupts(&v[i]))
@@ -369,14 +313,14 @@ static void claim(int dev, struct ticket *ticket, struct memory *m, unsigned int
 	m = guest_map(memory, SIZE);
 	device_move_dma(&d, m, IOVA, SIZE, SIZE);
 	device_map_bar(&d);
-	is(device_read32(&d, RCTL), RCTL_RUN, "the NIC is as it was: RCTL");
-	is(device_read32(&d, IVAR), IVAR_ALL, "IVAR");
-	is(device_read32(&d, RDH), PACKETS, "RDH");
+	is(device_read32(&d, E1000E_RCTL), RCTL_RUN, "the NIC is as it was: RCTL");
+	is(device_read32(&d, E1000E_IVAR), IVAR_ALL, "IVAR");
+	is(device_read32(&d, E1000E_RDH), PACKETS, "RDH");
 	check(vectors_right(&d, v), "each of its vectors goes to its eventfd");
 
 	for (i = 0; i < PACKETS; i++)
 		m->ring[i].status = 0;
-	device_write32(&d, RDT, PACKETS - 1);
+	device_write32(&d, E1000E_RDT, PACKETS - 1);
 	irqs = rx_irqs();
 	check(send_packets(m, PACKETS), "the claimer receives, across the ring's end");
 	is(count_wrong(m, PACKETS), 0, "packets that are wrong then");

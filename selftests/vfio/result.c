@@ -6,6 +6,22 @@
 #include <kselftest.h>
 #include "result.h"
 
+void result_plan(unsigned int n)
+{
+	ksft_set_plan(n);
+}
+
+void result(bool ok, const char *fmt, ...)
+{
+	char what[160];
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(what, sizeof(what), fmt, args);
+	va_end(args);
+	ksft_test_result(ok, "%s", what);
+}
+
 void check(bool ok, const char *what)
 {
 	if (ok)
@@ -35,8 +51,24 @@ void result_skip(const char *fmt, ...)
 	ksft_test_result_skip("%s", why);
 }
 
+void result_bail(const char *fmt, ...)
+{
+	char why[160];
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(why, sizeof(why), fmt, args);
+	va_end(args);
+	ksft_exit_fail_msg("%s", why);
+}
+
+void result_finish(void)
+{
+	ksft_finished();
+}
+
 void result_end(void)
 {
 	ksft_set_plan(ksft_test_num());
-	ksft_finished();
+	result_finish();
 }

@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 #include <kselftest.h>
+#include "../vfio/result.h"
 #include "faults.h"
 
 /* Half of them deassigned, half of them closed only: an irqfd ends either way. */
@@ -54,8 +55,8 @@ void test_closed_eventfds(void)
 	if (!ok)
 		ksft_print_msg("%u eventfds, %ld files before\n", i, before);
 	ok &= trial_end(t);
-	faults_result(ok, "an eventfd that is closed is not kept (%ld files more)\n",
-		      after - before);
+	result(ok, "an eventfd that is closed is not kept (%ld files more)\n",
+	       after - before);
 }
 
 /* Configuration while the target is being set up. */
@@ -96,7 +97,7 @@ void test_changes(void)
 	ok &= trial_end(t);
 	close(fd);
 	munmap(mem, 0x10000);
-	faults_result(ok, "memslots and irqfds that change while it is prepared arrive\n");
+	result(ok, "memslots and irqfds that change while it is prepared arrive\n");
 }
 
 /* A write to a zone would not reach the device from which the guest reads. */
@@ -118,7 +119,7 @@ void test_zones(void)
 	ok &= !vm_resume(t->vm) && watch_steps(&t->w, 2) == WATCH_OK;
 	ok &= !move_fd(t->vm->fd, faults_to, &mv);
 	ok &= trial_end(t);
-	faults_result(ok, "zones of coalesced MMIO that were removed do not come back\n");
+	result(ok, "zones of coalesced MMIO that were removed do not come back\n");
 }
 
 static bool changing;
@@ -160,5 +161,5 @@ void test_always_changing(void)
 	pthread_join(thread, &n);
 	ok = says(&mv, r, 0, KVM_CORE_STAGE_RETIRE, "") && (long)n > 0;
 	ok &= trial_end(t);
-	faults_result(ok, "a VM that is configured all the time moves too\n");
+	result(ok, "a VM that is configured all the time moves too\n");
 }

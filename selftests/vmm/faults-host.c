@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include <kselftest.h>
+#include "../vfio/result.h"
 #include "faults.h"
 
 static bool write_file(const char *path, const char *text)
@@ -53,7 +54,7 @@ void test_cpus(void)
 	bool ok;
 
 	if (access(CPU1, W_OK)) {
-		faults_skip("a CPU goes and comes back during moves: there is one");
+		result_skip("a CPU goes and comes back during moves: there is one\n");
 		return;
 	}
 	t = trial_run("ipi");
@@ -72,7 +73,7 @@ void test_cpus(void)
 	ksft_print_msg("%d moves, %d times without CPU 1\n", i, h.times);
 	ok = !r && !h.failed && h.times >= 4 && vms_on(i & 1 ? faults_to : faults_from) == 1;
 	ok &= trial_end(t);
-	faults_result(ok, "a CPU goes and comes back during moves\n");
+	result(ok, "a CPU goes and comes back during moves\n");
 }
 
 #define CGROUP "/tmp/cgroup"
@@ -165,7 +166,7 @@ void test_memory(void)
 	mkdir(CGROUP, 0755);
 	if ((mount("cgroup", CGROUP, "cgroup2", 0, NULL) && errno != EBUSY) ||
 	    !write_file(CGROUP "/cgroup.subtree_control", "+memory")) {
-		faults_skip("no memory for a move: no memory cgroup");
+		result_skip("no memory for a move: no memory cgroup\n");
 		return;
 	}
 	mkdir(CGROUP "/vmm", 0755);
@@ -185,5 +186,5 @@ void test_memory(void)
 	close(high_fd);
 	close(events_fd);
 	close(current_fd);
-	faults_result(ok, "no memory for a move: ENOMEM, the VM runs on, none is killed\n");
+	result(ok, "no memory for a move: ENOMEM, the VM runs on, none is killed\n");
 }

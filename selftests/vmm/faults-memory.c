@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 #include <kselftest.h>
+#include "../vfio/result.h"
 #include "faults.h"
 
 /* The pages behind the mappings stay the same. */
@@ -30,7 +31,7 @@ void test_pages(void)
 	if (page != MAP_FAILED)
 		munmap(page, t->vm->run_size);
 	ok &= trial_end(t);
-	faults_result(ok, "kvm_run, PIO and coalesced pages are the same ones afterwards\n");
+	result(ok, "kvm_run, PIO and coalesced pages are the same ones afterwards\n");
 }
 
 void test_stats(void)
@@ -49,7 +50,7 @@ void test_stats(void)
 	      head.num_desc;
 	close(fd);
 	ok &= trial_end(t);
-	faults_result(ok, "a descriptor of statistics goes along\n");
+	result(ok, "a descriptor of statistics goes along\n");
 }
 
 /* Dirty pages that are not yet fetched go along. */
@@ -102,5 +103,5 @@ void test_dirty(void)
 	ok &= trial_end(t);
 	free(shadow);
 	free(bits);
-	faults_result(ok, "dirty pages that were not fetched before a move\n");
+	result(ok, "dirty pages that were not fetched before a move\n");
 }

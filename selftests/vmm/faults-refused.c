@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
+#include "../vfio/result.h"
 #include "faults.h"
 
 void test_dry_run(void)
@@ -17,7 +18,7 @@ void test_dry_run(void)
 	ok = says(&mv, r, 0, KVM_CORE_STAGE_PREPARE, "") && !mv.attempts &&
 	     vms_on(faults_from) == 1 && vms_on(faults_to) == 0;
 	ok &= trial_end(t);
-	faults_result(ok, "a dry run prepares and does not stop the VM\n");
+	result(ok, "a dry run prepares and does not stop the VM\n");
 }
 
 void test_bad_input(void)
@@ -46,7 +47,7 @@ void test_bad_input(void)
 	ok &= ioctl(t->vm->fd, KVM_CORE_VM_MOVE, &mv) && errno == EINVAL;
 	ok &= ioctl(t->vm->fd, KVM_CORE_VM_MOVE, 8) && errno == EFAULT;
 	ok &= trial_end(t);
-	faults_result(ok, "wrong names, flags, times and addresses are refused\n");
+	result(ok, "wrong names, flags, times and addresses are refused\n");
 }
 
 void test_unmovable(void)
@@ -63,7 +64,7 @@ void test_unmovable(void)
 	ok &= says(&mv, r, EOPNOTSUPP, KVM_CORE_STAGE_RECORD, "32-bit");
 	ok &= !mv.attempts && !mv.downtime_ns;
 	ok &= trial_end(t);
-	faults_result(ok, "what cannot be moved is refused before the VM stops\n");
+	result(ok, "what cannot be moved is refused before the VM stops\n");
 }
 
 void test_closed_vcpu(void)
@@ -79,5 +80,5 @@ void test_closed_vcpu(void)
 	ok = fd >= 0 && says(&mv, r, EOPNOTSUPP, KVM_CORE_STAGE_RECORD, "closed");
 	vm_resume(t->vm);
 	ok &= trial_end(t);
-	faults_result(ok, "a vCPU whose descriptor is closed: refused\n");
+	result(ok, "a vCPU whose descriptor is closed: refused\n");
 }

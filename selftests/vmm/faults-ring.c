@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 #include <kselftest.h>
+#include "../vfio/result.h"
 #include "faults.h"
 
 /*
@@ -61,7 +62,7 @@ void test_ring_taken(int (*take)(int to_fd, int from_fd), const char *who)
 	vm_resume(t->vm);
 	ok &= trial_end(t);
 	ksft_print_msg("%u times taken before, %u times busy\n", taken, busy);
-	faults_result(ok, "a dirty ring is not taken%s while its vCPU is moved\n", who);
+	result(ok, "a dirty ring is not taken%s while its vCPU is moved\n", who);
 }
 
 /*
@@ -85,7 +86,7 @@ void test_ring_mapped(bool undone)
 		ring[i] = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED,
 			       t->vm->vcpu[0].fd, KVM_DIRTY_LOG_PAGE_OFFSET * getpagesize());
 		if (ring[i] == MAP_FAILED)
-			faults_bail("mmap of a ring: %s\n", strerror(errno));
+			result_bail("mmap of a ring: %s\n", strerror(errno));
 	}
 	inject(KVM_CORE_STAGE_MOVE, "stall_ms", 1000);
 	inject(KVM_CORE_STAGE_COMMIT, "error", undone ? EIO : 0);
@@ -111,6 +112,6 @@ void test_ring_mapped(bool undone)
 	ok &= ring[0]->flags & KVM_DIRTY_GFN_F_DIRTY;
 	for (i = 0; i < 2; i++)
 		munmap(ring[i], size);
-	faults_result(ok, "a dirty ring that is mapped in the middle of a move, %s\n",
-		      undone ? "undone" : "committed");
+	result(ok, "a dirty ring that is mapped in the middle of a move, %s\n",
+	       undone ? "undone" : "committed");
 }

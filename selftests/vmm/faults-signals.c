@@ -9,6 +9,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 #include <kselftest.h>
+#include "../vfio/result.h"
 #include "faults.h"
 
 /*
@@ -174,5 +175,5 @@ void test_signals(void)
 	for (i = 0; i < SIGNALS; i++)
 		close(s.fd[i]);
 	trial_drop(t);
-	faults_result(ok, "a signal to an irqfd arrives, whenever it comes in a move\n");
+	result(ok, "a signal to an irqfd arrives, whenever it comes in a move\n");
 }

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include "../vfio/result.h"
 #include "faults.h"
 
 void test_deadline(void)
@@ -23,7 +24,7 @@ void test_deadline(void)
 	ok = says(&mv, r, ETIMEDOUT, KVM_CORE_STAGE_COMMIT, "20000 us") &&
 	     vms_on(faults_from) == 1 && vms_on(faults_to) == 0 && mv.downtime_ns > 20000000;
 	ok &= trial_end(t);
-	faults_result(ok, "past the deadline the move is undone\n");
+	result(ok, "past the deadline the move is undone\n");
 }
 
 void test_busy(void)
@@ -46,7 +47,7 @@ void test_busy(void)
 		 (long)first == EBUSY;
 	ok &= vms_on(faults_to) == 1;
 	ok &= trial_end(t);
-	faults_result(ok, "of two moves of one VM one wins, the other is EBUSY\n");
+	result(ok, "of two moves of one VM one wins, the other is EBUSY\n");
 }
 
 /* The thread of vCPU 0 stays in userspace with an exit to complete. */
@@ -86,7 +87,7 @@ void test_away(void)
 	r = move_fd(t->vm->fd, faults_to, &mv);
 	ok &= !r && vms_on(faults_to) == 1;
 	ok &= trial_end(t);
-	faults_result(ok, "a thread that does not come back to KVM_RUN: a timeout\n");
+	result(ok, "a thread that does not come back to KVM_RUN: a timeout\n");
 }
 
 /* Nothing of the target is made any more when the time is over. */
@@ -103,7 +104,7 @@ void test_late(void)
 	ok = says(&mv, r, ETIMEDOUT, KVM_CORE_STAGE_PREPARE, "not made anew in 200 ms") &&
 	     vms_on(faults_from) == 1 && !vms_on(faults_to) && watch_steps(&t->w, 2) == WATCH_OK;
 	ok &= trial_end(t);
-	faults_result(ok, "no time left in prepare: a timeout\n");
+	result(ok, "no time left in prepare: a timeout\n");
 }
 
 /* fork() copies the descriptors, exec() with close-on-exec closes the copies. */
@@ -131,7 +132,7 @@ void test_fork_exec(void)
 	inject(KVM_CORE_STAGE_PREPARE, "stall_ms", 0);
 	ok &= !first && vms_on(faults_to) == 1;
 	ok &= trial_end(t);
-	faults_result(ok, "fork and exec of the VMM while it is prepared\n");
+	result(ok, "fork and exec of the VMM while it is prepared\n");
 }
 
 /* A child whose VM is stopped in a stage when it is killed. */
@@ -143,7 +144,7 @@ void test_killed(unsigned int stage)
 	pid_t pid;
 
 	if (pipe(ctl))
-		faults_bail("pipe\n");
+		result_bail("pipe\n");
 	inject(stage, "stall_ms", 700);
 	fflush(stdout);
 	pid = fork();
@@ -167,6 +168,6 @@ void test_killed(unsigned int stage)
 	ok &= vms_on(faults_from) == 0 && vms_on(faults_to) == 0;
 	close(ctl[0]);
 	close(ctl[1]);
-	faults_result(ok, "kill -9 of the VMM in stage %s leaves nothing\n",
-		      faults_stages[stage]);
+	result(ok, "kill -9 of the VMM in stage %s leaves nothing\n",
+	       faults_stages[stage]);
 }

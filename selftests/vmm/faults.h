@@ -23,11 +23,6 @@ extern const char * const faults_stages[];
 /* Instances: where the VMs are, and where they are to go. */
 extern const char *faults_from, *faults_to;
 
-/* As those of kselftest.h: one result, and the end of the program. */
-__printf(2, 3) void faults_result(bool ok, const char *fmt, ...);
-void faults_skip(const char *what);
-__printf(1, 2) void faults_bail(const char *fmt, ...);
-
 /* By debugfs; @what is "error" or "stall_ms". */
 void inject(unsigned int stage, const char *what, unsigned int value);
 

@@ -64,8 +64,10 @@ bool posted_while_moved(struct test *t, const char *to)
 	if (!next || vm_pause(vm))
 		return broken(t, "no VM to take the descriptors", errno);
 	inject_set("retire", "hold", 1);
-	if (pthread_create(&thread, NULL, mover, &m))
+	if (pthread_create(&thread, NULL, mover, &m)) {
+		inject_set("retire", "hold", 0);
 		return broken(t, "no thread", errno);
+	}
 	held = inject_wait_held("retire", t->o->patience);
 	refused = held && nobody_takes(vm, next);
 	inject_set("retire", "hold", 0);

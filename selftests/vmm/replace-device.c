@@ -7,6 +7,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 #include "../vfio/nvme.h"
+#include "../vfio/e1000e.h"
 #include "replace.h"
 
 static void nvme_begin(struct device *d, char *mem)
@@ -22,32 +23,12 @@ static void edu_begin(struct device *d, char *mem)
 	device_set_msi(d, VFIO_PCI_MSI_IRQ_INDEX);
 }
 
-/* Registers of the e1000e, and how long its link may take to come up */
-#define NIC_CTRL		0x0000
-#define NIC_CTRL_UP		0x00000040
-#define NIC_CTRL_RESET	0x04000000
-#define NIC_STATUS		0x0008
-#define NIC_STATUS_LINK	0x00000002
-#define NIC_IMC		0x00d8
-#define LINK_MS		5000
-
-/* Up to the link; the guest does the rest. */
+/* The guest does the rest. */
 static void e1000e_begin(struct device *d, char *mem)
 {
-	unsigned int i;
-
 	(void)mem;
 	device_set_msi(d, VFIO_PCI_MSI_IRQ_INDEX);
-	device_write32(d, NIC_IMC, ~0u);
-	device_write32(d, NIC_CTRL, device_read32(d, NIC_CTRL) | NIC_CTRL_RESET);
-	usleep(10000);
-	device_write32(d, NIC_IMC, ~0u);
-	device_write32(d, NIC_CTRL, device_read32(d, NIC_CTRL) | NIC_CTRL_UP);
-	for (i = 0; !(device_read32(d, NIC_STATUS) & NIC_STATUS_LINK); i++) {
-		if (i == LINK_MS)
-			errx(1, "no link");
-		usleep(1000);
-	}
+	e1000e_reset(d);
 }
 
 const struct replace_device replace_devices[] = {

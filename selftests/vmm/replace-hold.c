@@ -47,7 +47,7 @@ int replace_hold_start(struct replace_hold *h, const struct ticket *t, bool watc
 	fflush(NULL);
 	h->pid = fork();
 	if (h->pid < 0)
-		return -errno;
+		err(1, "fork");
 	if (!h->pid) {
 		dup2(out[1], STDOUT_FILENO);
 		dup2(out[1], STDERR_FILENO);
@@ -75,15 +75,19 @@ int replace_hold_adopted(struct replace_hold *h, struct ticket *t)
 		return r ?: -EPROTO;
 	h->downtime_us = us;
 	r = kvmrelay_ticket_load(TICKET, &ticket, NULL);
+	if (r)
+		return r;
 	t->id = ticket.session;
 	memcpy(t->token, ticket.token, sizeof(t->token));
-	return r;
+	return 0;
 }
 
 int replace_hold_end(struct replace_hold *h, bool given)
 {
 	int status = -1;
 
+	if (!h->pid)
+		return -1;
 	if (!given)
 		kill(h->pid, SIGTERM);
 	says(h, NULL);

@@ -159,7 +159,7 @@ static void test_tenant(const struct options *o, unsigned long cmd, const char *
 
 int test_tenants(const struct options *o)
 {
-	plan(4);
+	result_plan(4);
 	test_tenant(o, DIRTY_RING_NOTIFY, "DIRTY_RING_NOTIFY");
 	test_tenant(o, DIRTY_RING_LIMIT, "DIRTY_RING_LIMIT");
 	return 0;
@@ -403,7 +403,7 @@ static void test_reset_beside(const char *dev)
 
 int test_resets(const struct options *o)
 {
-	plan(4);
+	result_plan(4);
 	test_pending_signal(o->dev[0]);
 	test_reset_beside(o->dev[0]);
 	return 0;
@@ -476,7 +476,7 @@ int test_interrupts(const struct options *o)
 	__u64 stores, taken;
 	struct ring r;
 
-	plan(7);
+	result_plan(7);
 	if (ring_open(&r, &vm->vcpu[0]))
 		return 1;
 	tell(vm, DIRTY(0, DIRTY_TIMER) | DIRTY(1, DIRTY_IDLE));

@@ -227,7 +227,7 @@ int test_beyond(const struct options *o)
 	struct vm *vm = vm_start(o->dev[0], 2, ENTRIES, 256);
 	struct ring r[2];
 
-	plan(32);
+	result_plan(32);
 	if (ring_open(&r[0], &vm->vcpu[0]) || ring_open(&r[1], &vm->vcpu[1]))
 		return 1;
 	test_capabilities(vm);

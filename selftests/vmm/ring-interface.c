@@ -213,7 +213,7 @@ int test_interface(const struct options *o)
 	struct vm *vm;
 	struct ring r;
 
-	plan(o->upstream ? 24 : 28);
+	result_plan(o->upstream ? 24 : 28);
 	test_sizes(o->dev[0]);
 	vm = vm_start(o->dev[0], 1, ENTRIES, 8192);
 	if (ring_open(&r, &vm->vcpu[0]))

@@ -64,7 +64,7 @@ int test_limit(const struct options *o)
 	pthread_t thread;
 	__u64 ns, too_much = 1000000001;
 
-	plan(6);
+	result_plan(6);
 	if (ring_open(&l.ring, &vm->vcpu[0]) || ring_wake_at(&l.ring, 64))
 		return 1;
 	check(ioctl(vm->vcpu[0].fd, DIRTY_RING_LIMIT, &too_much) && errno == EINVAL &&

@@ -164,7 +164,7 @@ int test_move(const struct options *o)
 	bool same = true;
 	int ret = 0;
 
-	plan(o->broken ? 1 : 3);
+	result_plan(o->broken ? 1 : 3);
 	if (vm_fds_make(&shape, &ring_fds))
 		return 1;
 	vm = vm_create(o->dev[0], &shape, &ring_fds, &ring_report);

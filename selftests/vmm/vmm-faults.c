@@ -9,6 +9,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <kselftest.h>
+#include "../vfio/result.h"
 #include "faults.h"
 
 static const char usage[] =
@@ -27,39 +28,11 @@ const char * const faults_stages[] = {
 
 const char *faults_from, *faults_to;
 
-/* Here, as kselftest.h counts by files. */
-void faults_result(bool ok, const char *fmt, ...)
-{
-	char what[160];
-	va_list args;
-
-	va_start(args, fmt);
-	vsnprintf(what, sizeof(what), fmt, args);
-	va_end(args);
-	ksft_test_result(ok, "%s", what);
-}
-
-void faults_skip(const char *what)
-{
-	ksft_test_result_skip("%s\n", what);
-}
-
-void faults_bail(const char *fmt, ...)
-{
-	char why[160];
-	va_list args;
-
-	va_start(args, fmt);
-	vsnprintf(why, sizeof(why), fmt, args);
-	va_end(args);
-	ksft_exit_fail_msg("%s", why);
-}
-
 void inject(unsigned int stage, const char *what, unsigned int value)
 {
 	if (!inject_set(faults_stages[stage], what, value))
-		ksft_exit_fail_msg("debugfs injects no %s at %s: %s\n", what, faults_stages[stage],
-				   strerror(errno));
+		result_bail("debugfs injects no %s at %s: %s\n", what, faults_stages[stage],
+			    strerror(errno));
 }
 
 /* @ring: entries of the vCPUs' dirty rings, 0 for none. */
@@ -69,7 +42,7 @@ struct trial *trial_begin_ring(const char *guest, unsigned int ring)
 	static char path[64];
 
 	if (!t)
-		ksft_exit_fail_msg("no memory\n");
+		result_bail("no memory\n");
 	snprintf(path, sizeof(path), "/dev/%s", faults_from);
 	t->shape = (struct vm_shape){ .cpus = 2, .mem = 32 << 20, .ring = ring };
 	t->shape.guest = guest_by_name(guest);
@@ -77,11 +50,11 @@ struct trial *trial_begin_ring(const char *guest, unsigned int ring)
 			 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (t->report == MAP_FAILED || vm_fds_make(&t->shape, &t->fds) ||
 	    watch_open(&t->w, &t->shape, &t->fds, t->report))
-		ksft_exit_fail_msg("no memory\n");
+		result_bail("no memory\n");
 	t->w.patience = 60;
 	t->vm = vm_create(path, &t->shape, &t->fds, t->report);
 	if (!t->vm || vm_boot(t->vm))
-		ksft_exit_fail_msg("the VM did not start\n");
+		result_bail("the VM did not start\n");
 	return t;
 }
 
@@ -95,7 +68,7 @@ struct trial *trial_run(const char *guest)
 	struct trial *t = trial_begin(guest);
 
 	if (vm_resume(t->vm) || watch_steps(&t->w, 2) != WATCH_OK)
-		ksft_exit_fail_msg("the VM does not run: %s\n", t->w.why);
+		result_bail("the VM does not run: %s\n", t->w.why);
 	return t;
 }
 
@@ -192,14 +165,14 @@ int main(int argc, char **argv)
 	faults_to = argv[2];
 	ksft_print_header();
 	if (argc == 4) {
-		ksft_set_plan(1);
+		result_plan(1);
 		if (strcmp(argv[3], "signals"))
 			test_memory();
 		else
 			test_signals();
-		ksft_finished();
+		result_finish();
 	}
-	ksft_set_plan(23 + KVM_CORE_STAGES);
+	result_plan(23 + KVM_CORE_STAGES);
 	test_dry_run();
 	test_bad_input();
 	test_unmovable();
@@ -225,5 +198,5 @@ int main(int argc, char **argv)
 	test_signals();
 	for (i = 0; i < KVM_CORE_STAGES; i++)
 		test_killed(i);
-	ksft_finished();
+	result_finish();
 }

@@ -479,14 +479,18 @@ static bool killed_handled(struct replace_hold *h, unsigned int nth)
 	return hold(h, false);
 }
 
-/* A custodian is about to have the VM, and then the next VMM has. */
-static bool custody(struct custody *sum, struct replace_hold *h)
+/* A custodian is about to have the VM (@begun), and then the next VMM has. */
+static bool custody(struct custody *sum, struct replace_hold *h, bool begun)
 {
 	const struct guest_cpu *c = vm_cpu_page(s.w.mem, 0);
 	__u64 commands, since = now_ns();
 	struct up up = { 0 };
 	bool ok;
 
+	if (!begun) {
+		replace_hold_end(h, false);
+		return false;
+	}
 	ok = !replace_hold_adopted(h, &common->ticket[0]) ||
 	     why("the custodian has not adopted: %s", h->line);
 	sum->gone_us += (now_ns() - since) / 1000;
@@ -516,7 +520,7 @@ static void in_custody(void)
 	for (i = 0; ok && i < HELD_TIMES; i++) {
 		struct replace_hold h = { 0 };
 
-		ok = killed_watched(&h) && custody(&sum, &h);
+		ok = custody(&sum, &h, killed_watched(&h));
 	}
 	is(ok ? i : i - 1, HELD_TIMES,
 	   "VMMs killed, a custodian ran the guest with its device, and the next VMM took both");
@@ -527,7 +531,7 @@ static void in_custody(void)
 	for (i = 0; ok && i < EXITS && !sum.handled; i++) {
 		struct replace_hold h = { 0 };
 
-		ok = killed_handled(&h, i % 12) && custody(&sum, &h);
+		ok = custody(&sum, &h, killed_handled(&h, i % 12));
 	}
 	check(ok && sum.handled, "a read that its VMM had handled waits in custody");
 }

@@ -34,21 +34,6 @@ static const char usage[] =
 struct vm_report ring_report;
 struct vm_fds ring_fds;
 
-/* Here, and so are results: kselftest.h counts for each file of a program. */
-void plan(unsigned int n)
-{
-	ksft_set_plan(n);
-}
-
-void check(bool ok, const char *what)
-{
-	if (ok)
-		ksft_test_result_pass("%s\n", what);
-	else
-		ksft_test_result_fail("%s (errno %d)\n", what, errno);
-	fflush(stdout);
-}
-
 struct vm *vm_start(const char *dev, unsigned int cpus, unsigned int ring,
 		    unsigned int pages)
 {
@@ -213,8 +198,8 @@ int main(int argc, char **argv)
 			return tests[i].run(&o);
 		ksft_print_header();
 		if (tests[i].run(&o))
-			ksft_exit_fail_msg("%s ended early\n", tests[i].name);
-		ksft_finished();
+			result_bail("%s ended early\n", tests[i].name);
+		result_finish();
 	}
 	fputs(usage, stderr);
 	return 2;

@@ -5,6 +5,7 @@
 #ifndef VMM_RING_H
 #define VMM_RING_H
 
+#include "../vfio/result.h"
 #include "vmm.h"
 
 #define PAGE		4096u
@@ -25,10 +26,6 @@ struct options {
 extern struct vm_report ring_report;
 extern struct vm_fds ring_fds;
 
-/* How many results the test has. */
-void plan(unsigned int n);
-/* One of them. */
-void check(bool ok, const char *what);
 /* A booted VM of the dirty guest, not running; ends the program on failure. */
 struct vm *vm_start(const char *dev, unsigned int cpus, unsigned int ring,
 		    unsigned int pages);

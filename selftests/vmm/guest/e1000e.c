@@ -6,21 +6,7 @@
  * count[0] interrupts, count[1] packets, count[2] interrupts whose cause had been read.
  */
 #include "guest.h"
-
-#define ICR	0x00c0
-#define IMS	0x00d0
-#define RCTL	0x0100
-#define TCTL	0x0400
-#define RDBAL	0x2800
-#define RDBAH	0x2804
-#define RDLEN	0x2808
-#define RDH	0x2810
-#define RDT	0x2818
-#define TDBAL	0x3800
-#define TDBAH	0x3804
-#define TDLEN	0x3808
-#define TDH	0x3810
-#define TDT	0x3818
+#include "../../vfio/e1000e.h"
 
 /* A packet has been sent, and then has come back, too. */
 #define CAUSE_SENT	0x00000001
@@ -29,13 +15,12 @@
 #define TCTL_RUN	0x0000000a
 /* The whole packet, with a CRC, and its status is written. */
 #define SEND		0x0b
-#define DONE		0x01
 
 #define ENTRIES		16
 #define BUFFER		2048
 #define BYTES		600
 
-/* As they were in the 8254x; of one that is received, the rest has its checksum and errors. */
+/* Of what is sent */
 struct descriptor {
 	__u64	address;
 	__u16	length;
@@ -46,18 +31,9 @@ struct descriptor {
 	__u16	special;
 };
 
-struct received {
-	__u64	address;
-	__u16	length;
-	__u16	checksum;
-	__u8	status;
-	__u8	errors;
-	__u16	special;
-};
-
 struct memory {
 	struct descriptor sent[ENTRIES];
-	struct received received[ENTRIES];
+	struct e1000e_receive received[ENTRIES];
 	__u8	out[ENTRIES][BUFFER] __aligned(BUFFER);
 	__u8	in[ENTRIES][BUFFER];
 };
@@ -83,7 +59,7 @@ static void on_sent(struct trap_frame *f)
 	struct guest_cpu *c = this_cpu();
 
 	(void)f;
-	if (!(read32(ICR) & CAUSE_SENT))
+	if (!(read32(E1000E_ICR) & CAUSE_SENT))
 		STORE(c->count[2], c->count[2] + 1);
 	STORE(c->count[0], c->count[0] + 1);
 	apic_eoi();
@@ -102,20 +78,20 @@ static void start(void)
 
 	for (i = 0; i < ENTRIES; i++)
 		m->received[i].address = (unsigned long)m->in[i];
-	write32(RDBAL, (__u32)(unsigned long)m->received);
-	write32(RDBAH, 0);
-	write32(RDLEN, sizeof(m->received));
-	write32(RDH, 0);
-	write32(RDT, ENTRIES - 1);
-	write32(TDBAL, (__u32)(unsigned long)m->sent);
-	write32(TDBAH, 0);
-	write32(TDLEN, sizeof(m->sent));
-	write32(TDH, 0);
-	write32(TDT, 0);
-	write32(RCTL, RCTL_LOOP);
-	write32(TCTL, TCTL_RUN);
-	read32(ICR);
-	write32(IMS, CAUSE_SENT);
+	write32(E1000E_RDBAL, (__u32)(unsigned long)m->received);
+	write32(E1000E_RDBAH, 0);
+	write32(E1000E_RDLEN, sizeof(m->received));
+	write32(E1000E_RDH, 0);
+	write32(E1000E_RDT, ENTRIES - 1);
+	write32(E1000E_TDBAL, (__u32)(unsigned long)m->sent);
+	write32(E1000E_TDBAH, 0);
+	write32(E1000E_TDLEN, sizeof(m->sent));
+	write32(E1000E_TDH, 0);
+	write32(E1000E_TDT, 0);
+	write32(E1000E_RCTL, RCTL_LOOP);
+	write32(E1000E_TCTL, TCTL_RUN);
+	read32(E1000E_ICR);
+	write32(E1000E_IMS, CAUSE_SENT);
 }
 
 static void send(struct guest_cpu *c, unsigned int n)
@@ -131,28 +107,28 @@ static void send(struct guest_cpu *c, unsigned int n)
 	STORE(d->status, 0);
 	/* The descriptor before its number. */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	write32(TDT, (n + 1) % ENTRIES);
+	write32(E1000E_TDT, (n + 1) % ENTRIES);
 	irqs_off();
 	while (interrupts(c) < count)
 		halt_until_irq();
 	irqs_on();
 	expect("interrupts of the device", count, interrupts(c));
-	expect("a packet was sent", DONE, LOAD(d->status) & DONE);
-	expect("up to where the NIC has sent", (n + 1) % ENTRIES, read32(TDH));
+	expect("a packet was sent", E1000E_DONE, LOAD(d->status) & E1000E_DONE);
+	expect("up to where the NIC has sent", (n + 1) % ENTRIES, read32(E1000E_TDH));
 }
 
 static void receive(unsigned int n)
 {
-	struct received *r = &memory()->received[n];
+	struct e1000e_receive *r = &memory()->received[n];
 	unsigned int i;
 
-	expect("a packet was received", DONE, LOAD(r->status) & DONE);
+	expect("a packet was received", E1000E_DONE, LOAD(r->status) & E1000E_DONE);
 	expect("its length", BYTES, r->length);
 	for (i = 0; i < BYTES; i++)
 		expect("a byte of the packet", memory()->out[n][i], memory()->in[n][i]);
 	STORE(r->status, 0);
 	/* The one before this one can be filled again. */
-	write32(RDT, n);
+	write32(E1000E_RDT, n);
 }
 
 void guest_e1000e(struct guest_cpu *c)
