@@ -7,7 +7,8 @@
 #
 # Variables: KVM_RELAY_CACHE (default ${XDG_CACHE_HOME:-$HOME/.cache}/kvm-relay)
 #            KVM_RELAY_MIRROR (default http://deb.debian.org/debian)
-#            KVM_RELAY_KVER (default: the kernel linux-headers-amd64 depends on)
+#            KVM_RELAY_KVER (a release of the kernel, or a series of which it is the
+#            newest; default: the kernel linux-headers-amd64 depends on)
 #
 # Exit codes of the functions: 0, 204 a package is missing, 205 no network.
 
@@ -72,27 +73,53 @@ relay_need()
 	rm -f "$log"
 }
 
-# relay_kver: print the release of the newest kernel of the distribution.
+# relay_kver: print the release of the kernel that is built for: the distribution's newest,
+# or that of a series (KVM_RELAY_KVER=6.12).
 relay_kver()
 {
-	local v
+	local v meta=linux-headers-amd64
 
-	if [ -n "${KVM_RELAY_KVER:-}" ]; then
+	case ${KVM_RELAY_KVER:-} in
+	'') ;;
+	*[!0-9.]* | *.*.*)
 		echo "$KVM_RELAY_KVER"
 		return 0
-	fi
-	v=$(apt-cache depends linux-headers-amd64 2>/dev/null |
-		sed -n 's/^ *Depends: linux-headers-\([0-9].*\)/\1/p' | head -n 1)
+		;;
+	*)
+		# The distribution's own series has no package with its number.
+		v=$(KVM_RELAY_KVER='' relay_kver) || return
+		if [ "$(relay_series "$v")" = "$KVM_RELAY_KVER" ]; then
+			echo "$v"
+			return 0
+		fi
+		meta=linux-headers-$KVM_RELAY_KVER-amd64
+		;;
+	esac
+	v=$(relay_depends "$meta")
 	if [ -z "$v" ] && [ "$(id -u)" -eq 0 ]; then
 		apt-get -qq update >/dev/null 2>&1 || true
-		v=$(apt-cache depends linux-headers-amd64 2>/dev/null |
-			sed -n 's/^ *Depends: linux-headers-\([0-9].*\)/\1/p' | head -n 1)
+		v=$(relay_depends "$meta")
 	fi
 	if [ -z "$v" ]; then
-		relay_say "apt knows no linux-headers-amd64 (apt-get update?)"
+		relay_say "apt knows no $meta (apt-get update?)"
 		return $RELAY_E_PACKAGE
 	fi
 	echo "$v"
+}
+
+# relay_depends META: the release of the headers that a package stands for.
+relay_depends()
+{
+	apt-cache depends "$1" 2>/dev/null |
+		sed -n 's/^ *Depends: linux-headers-\([0-9].*\)/\1/p' | head -n 1
+}
+
+# relay_series RELEASE: print the series of a release of the kernel, such as 6.12.
+relay_series()
+{
+	local rest=${1#*.}
+
+	echo "${1%%.*}.${rest%%[!0-9]*}"
 }
 
 # relay_deb PACKAGE: download PACKAGE by the system's apt, print the file's name.
