@@ -3,20 +3,29 @@
 # kvm-relay: several KVMs on one host. "make help" lists the targets.
 
 SHELL := /bin/bash
-O ?= $(CURDIR)/build
+
+# A kernel of another series than the distribution's has a build directory of its own.
+KVER ?= $(KVM_RELAY_KVER)
+RELAY_SERIES := $(filter-out $(shell KVM_RELAY_KVER= scripts/deps kver | cut -d. -f1-2),\
+	$(shell echo '$(KVER)' | sed 's/^\([0-9]*\.[0-9]*\).*/\1/'))
+O ?= $(CURDIR)/build$(RELAY_SERIES:%=-%)
 override O := $(abspath $(O))
+override KVER := $(shell scripts/deps kver $(KVER))
+KDIR ?= /usr/src/linux-headers-$(KVER)
+# For the scripts and the tests.
+export KVM_RELAY_KVER := $(KVER)
+export KVM_RELAY_BUILD := $(O)
 # O= is not for the kernel's make, to which it means another thing.
 MAKEOVERRIDES =
-
-KVER ?= $(shell scripts/deps kver)
-KDIR ?= /usr/src/linux-headers-$(KVER)
 
 # What "make" builds as instances 1 and 2.
 KVM_VERSION_1 ?= oldest
 KVM_VERSION_2 ?= newest
 
 .PHONY: all help modules once kvm-core dirty-ring vfio-keepalive poster iommu-digest mdev-null text-twice instances instance \
-	tools kselftest check check-parallel check-debug mutation demo bench lint members clean install deb prepare
+	tools kselftest check check-parallel check-debug mutation demo bench lint members series-report clean install deb \
+	other-series \
+	prepare
 
 all: modules tools
 
@@ -28,6 +37,8 @@ help:
 #: make instance VENDOR=intel|amd N=1..99 [KVM_VERSION=6.1.176-1 | KVM_SRC=TREE]
 #:                 build one instance
 #: make check [T=NAME]   build and run all tests, or one
+#: make check KVER=6.12   the same on another series' kernel and instances of it, but for
+#:                 a few tests that are of 6.1 alone
 #: make check-parallel   races, on a host whose CPUs are emulated at once; its emulator may fail
 #: make check-debug   handoffs, sessions and hostile VMMs on kernels that find mistakes (KASAN,
 #:                 lockdep, kmemleak) and data races (KCSAN), which it builds first
@@ -40,7 +51,9 @@ help:
 #: make install    install modules, udev rule, kvmctl and libkvmrelay (DESTDIR=)
 #: make deb [MODULES=1]   Debian packages of the tools, and of the modules, into build/deb/
 #: make clean
-#: Variables: O= where to build, KDIR= kernel headers, KVM_VERSION_1= KVM_VERSION_2=
+#: make series-report KVM_SRC=TREE   which transformations another KVM would miss
+#: Variables: KVER= kernel to build for, a release or a series (6.12), O= where to build,
+#:                 KDIR= kernel headers, KVM_VERSION_1= KVM_VERSION_2=
 
 prepare:
 	@scripts/deps build
@@ -59,7 +72,10 @@ once: prepare
 	@for m in kvm-core dirty-ring vfio-keepalive; do \
 		scripts/install-module $(O)/once/$$m/$$m.ko $(O)/$$m.ko || exit; done
 
+# Transforming is the work of one CPU.
 instances: kvm-core dirty-ring
+	@kvm-n/build -o $(O) -k $(KDIR) -t -v $(KVM_VERSION_1) & \
+		kvm-n/build -o $(O) -k $(KDIR) -t -v $(KVM_VERSION_2) && wait $$!
 	@kvm-n/build -o $(O) -k $(KDIR) -v $(KVM_VERSION_1) intel-1 amd-1
 	@kvm-n/build -o $(O) -k $(KDIR) -v $(KVM_VERSION_2) intel-2 amd-2
 
@@ -75,7 +91,7 @@ poster: kvm-core
 iommu-digest mdev-null text-twice: prepare
 	@mkdir -p $(O)/$@
 	@rsync -rc selftests/$@/ $(O)/$@/
-	@$(MAKE) -s -C $(KDIR) M=$(O)/$@ W=1 modules
+	@$(MAKE) -s -C $(KDIR) M=$(O)/$@ W=1 RELAY_TOP=$(CURDIR) modules
 	@scripts/install-module $(O)/$@/$@.ko $(O)/$@.ko
 
 # amd-99 is refused by kvm-core: for the test of that.
@@ -101,8 +117,13 @@ tools: prepare
 kselftest:
 	@scripts/kselftest $(O)/kselftest
 
-check: modules tools test-modules kselftest
+check: modules tools test-modules kselftest $(if $(RELAY_SERIES),,other-series)
 	@selftests/run-tests $(T)
+
+# What the tests on-* want, on the kernel of a series that the distribution has besides.
+other-series:
+	@[ -n "$$(KVM_RELAY_KVER= scripts/deps kver | sed -n '/^6[.]1[.]/p')" ] || exit 0; \
+		$(MAKE) --no-print-directory KVER=6.12 modules tools
 
 check-parallel: modules tools test-modules
 	@selftests/run-tests pass-parallel stress-parallel move-parallel hostile-parallel dirty-ring-parallel
@@ -121,6 +142,9 @@ bench: modules tools test-modules
 
 lint: modules
 	@scripts/lint -o $(O) -k $(KDIR)
+
+series-report:
+	@scripts/series-report $(KVM_SRC)
 
 members: instances
 	@scripts/members -o $(O)

@@ -5,6 +5,7 @@
 #include <linux/err.h>
 #include <linux/eventfd.h>
 #include <linux/minmax.h>
+#include <relay/compat.h>
 
 #include "private.h"
 #include "trace.h"
@@ -66,6 +67,6 @@ void ring_notify_check(struct ring *ring)
 		return;
 	ring->notify.done = true;
 	ring->stats->value[RING_STAT_NOTIFIED]++;
-	eventfd_signal(ring->notify.eventfd, 1);
+	relay_eventfd_signal(ring->notify.eventfd);
 	trace_dirty_ring_notify(ring, ring->hot.pushed - ring->hot.reset);
 }

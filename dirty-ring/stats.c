@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Counters of a ring, and the descriptor to read them in KVM's binary format:
- * header, name, one struct kvm_stats_desc each with its name, values.
+ * header, name, one struct kvm_stats_desc each with its name behind it, values.
  */
 #include <linux/anon_inodes.h>
 #include <linux/file.h>
@@ -19,7 +19,7 @@ struct stats_file {
 	struct kvm_stats_header header;
 	char id[STATS_NAME];
 	struct {
-		u8 desc[sizeof(struct kvm_stats_desc)];
+		u8 desc[offsetof(struct kvm_stats_desc, name)];
 		char name[STATS_NAME];
 	} stat[RING_STATS];
 	u64 value[RING_STATS];

@@ -7,6 +7,7 @@
 #include <linux/amd-iommu.h>
 #include <linux/kvm_host.h>
 #include <linux/misc_cgroup.h>
+#include <linux/psp-sev.h>
 #include <asm/irq_remapping.h>
 #include <asm/vmx.h>
 
@@ -15,6 +16,7 @@
 #include "x86.h"
 #include "svm/svm.h"
 #include "relay.h"
+#include "compat.h"
 
 /* Named by code that both vendors share; on AMD it stays what it is. */
 enum vmx_l1d_flush_state kvm_relay_l1tf;
@@ -27,11 +29,18 @@ int __wrap_amd_iommu_register_ga_log_notifier(int (*notifier)(u32 tag))
 	return kvm_core_ga_log_set(&kvm_relay_instance, notifier);
 }
 
-int __wrap_misc_cg_set_capacity(enum misc_res_type type, unsigned long capacity)
+int __wrap_misc_cg_set_capacity(enum misc_res_type type, relay_capacity capacity)
 {
 	return kvm_core_misc_cg_set_capacity(&kvm_relay_instance, type,
 					     capacity);
 }
+
+static bool __maybe_unused last_of_sev(void)
+{
+	return kvm_core_sev_last(&kvm_relay_instance);
+}
+
+WRAP_SEV_SHUTDOWN(last_of_sev)
 
 void kvm_relay_check_entry(struct kvm_vcpu *vcpu)
 {

@@ -24,7 +24,7 @@
 
 /* The cpuhp states that KVM has; each instance may fill both. */
 enum core_hp {
-	CORE_HP_STARTING,
+	CORE_HP_KVM,
 	CORE_HP_CLK,
 	CORE_HP_MAX,
 };
@@ -50,7 +50,8 @@ enum core_instance_state {
  * @vms:	VMs whose descriptors are open, and those that are about to come
  * @startup:	CPU hotplug callbacks; written under cpus_read_lock(), called
  * @teardown:	with the hotplug lock held for writing
- * @syscore:	suspend turns the instance off on this CPU, whatever it runs
+ * @suspend:	turns the instance off on this CPU, whatever it runs
+ * @resume:	and on again
  * @perf:	these five are NULL or point into the instance; cleared, and a
  * @wakeup:	grace period waited for, before its text goes away
  * @emergency:
@@ -75,7 +76,8 @@ struct core_instance {
 
 	int (*startup[CORE_HP_MAX])(unsigned int cpu);
 	int (*teardown[CORE_HP_MAX])(unsigned int cpu);
-	struct syscore_ops *syscore;
+	int (*suspend)(void);
+	void (*resume)(void);
 
 	struct perf_guest_info_callbacks *perf;
 	void (*wakeup)(void);

@@ -6,7 +6,6 @@
 #include <asm/apic.h>
 #include <asm/irq.h>
 #include <asm/irq_vectors.h>
-#include <asm/reboot.h>
 
 #include "irq.h"
 #include "lapic.h"
@@ -23,22 +22,10 @@
 enum vmx_l1d_flush_state kvm_relay_l1tf;
 
 WRAP(kvm_set_posted_intr_wakeup_handler);
-WRAP(cpu_emergency_register_virt_callback);
-WRAP(cpu_emergency_unregister_virt_callback);
 
 void __wrap_kvm_set_posted_intr_wakeup_handler(void (*handler)(void))
 {
 	kvm_core_wakeup_set(&kvm_relay_instance, handler);
-}
-
-void __wrap_cpu_emergency_register_virt_callback(cpu_emergency_virt_cb *cb)
-{
-	kvm_core_emergency_set(&kvm_relay_instance, cb);
-}
-
-void __wrap_cpu_emergency_unregister_virt_callback(cpu_emergency_virt_cb *cb)
-{
-	kvm_core_emergency_set(&kvm_relay_instance, NULL);
 }
 
 void kvm_relay_check_entry(struct kvm_vcpu *vcpu)
@@ -156,7 +143,7 @@ static void steer(struct pi_desc *pi)
 		new.control = old.control;
 		new.nv = POSTED_INTR_VECTOR;
 		new.ndst = x2apic_mode ? apicid : (apicid & 0xff) << 8;
-		new.sn = 0;
+		new.control &= ~BIT_ULL(POSTED_INTR_SN);
 	} while (!try_cmpxchg64(&pi->control, &old.control, new.control));
 	/* Notifications are on before it is looked at what came without. */
 	smp_mb__after_atomic();

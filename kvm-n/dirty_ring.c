@@ -18,6 +18,7 @@
 #include "lapic.h"
 #include "x86.h"
 #include "relay.h"
+#include "compat.h"
 
 WRAP(kvm_vm_ioctl_check_extension);
 REAL(kvm_vm_ioctl_check_extension);
@@ -88,8 +89,10 @@ static noinline void trace_push(struct kvm_dirty_ring *ring, u32 slot, u64 offse
 	trace_kvm_dirty_ring_push(ring, slot, offset);
 }
 
-void kvm_dirty_ring_push(struct kvm_dirty_ring *ring, u32 slot, u64 offset)
+RELAY_PUSH(vcpu, slot, offset)
 {
+	struct kvm_dirty_ring *ring = &vcpu->dirty_ring;
+
 	if (!dirty_ring_push(ring_of(ring), slot, offset)) {
 		dirty_ring_drop(ring_of(ring));
 		return;
@@ -211,14 +214,13 @@ static noinline bool check_ring(struct kvm_dirty_ring *ring)
 	return false;
 }
 
-/*
- * The vCPU is about to enter the guest: true sends it to userspace instead. Called
- * when dirty_ring_stopped() only (row dirty-ring-entry).
- */
-bool kvm_dirty_ring_soft_full(struct kvm_dirty_ring *ring)
+/* The vCPU is about to enter the guest: true sends it to userspace instead. */
+static bool ring_full(struct kvm_dirty_ring *ring)
 {
 	return dirty_ring_full(ring_of(ring)) || check_ring(ring);
 }
+
+RELAY_RING_CHECK(ring_full)
 
 /* Returns with mmu_lock as it was; another one may have had it meanwhile. */
 static void protect_range(struct kvm *kvm, const struct dirty_ring_range *range)
@@ -228,7 +230,7 @@ static void protect_range(struct kvm *kvm, const struct dirty_ring_range *range)
 	struct kvm_memory_slot *slot;
 	u64 mask = range->mask;
 
-	if (as_id >= KVM_ADDRESS_SPACE_NUM || id >= KVM_USER_MEM_SLOTS)
+	if (as_id >= relay_address_spaces(kvm) || id >= KVM_USER_MEM_SLOTS)
 		return;
 	slot = id_to_memslot(__kvm_memslots(kvm, as_id), id);
 	if (!slot || range->offset >= slot->npages)

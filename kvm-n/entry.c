@@ -6,9 +6,7 @@
 #include <linux/kvm_host.h>
 
 #include "relay.h"
-
-WRAP(kvm_init);
-REAL(kvm_init);
+#include "compat.h"
 
 static fastpath_t (*vcpu_run)(struct kvm_vcpu *vcpu, u64 run_flags);
 
@@ -18,18 +16,12 @@ static fastpath_t checked_vcpu_run(struct kvm_vcpu *vcpu, u64 run_flags)
 	return vcpu_run(vcpu, run_flags);
 }
 
-/*
- * kvm_init() patches static calls from the operations it is given, so they are
- * changed before.
- */
-int __wrap_kvm_init(void *opaque, unsigned int vcpu_size,
-		    unsigned int vcpu_align, struct module *module)
+static void check_entries(struct kvm_x86_ops *ops)
 {
-	struct kvm_x86_init_ops *ops = opaque;
-
-	if (kvm_relay_instance.entry_checks) {
-		vcpu_run = ops->runtime_ops->vcpu_run;
-		ops->runtime_ops->vcpu_run = checked_vcpu_run;
-	}
-	return __real_kvm_init(opaque, vcpu_size, vcpu_align, module);
+	if (!kvm_relay_instance.entry_checks)
+		return;
+	vcpu_run = ops->vcpu_run;
+	ops->vcpu_run = checked_vcpu_run;
 }
+
+WRAP_INIT(check_entries)

@@ -19,6 +19,7 @@
 #include "pmu.h"
 #include "x86.h"
 #include "relay.h"
+#include "compat.h"
 
 WRAP(add_wait_queue_priority);
 REAL(add_wait_queue_priority);
@@ -178,10 +179,10 @@ static void vcpu_settle(void *priv, struct kvm_core_vcpu_extra *extra)
 	if (lapic_in_kernel(vcpu))
 		extra->timer_expires = settle_timer(vcpu);
 	/* One that is on its way to the LAPIC. */
-	irq_work_sync(&vcpu_to_pmu(vcpu)->irq_work);
+	relay_pmu_sync(vcpu);
 	extra->waiting = waiting(vcpu);
 	settle_tsc(vcpu, extra);
-	extra->nmis = vcpu->arch.nmi_pending + atomic_read(&vcpu->arch.nmi_queued);
+	extra->nmis = relay_nmis(vcpu);
 	exception_out(&vcpu->arch.exception, &extra->exception[0]);
 	exception_out(&vcpu->arch.exception_vmexit, &extra->exception[1]);
 	kvm_relay_hyperv_settle(vcpu, extra);
@@ -303,6 +304,8 @@ static void adopt_events(struct kvm_vcpu *vcpu, const struct kvm_core_vcpu_extra
 	if (extra->nmis) {
 		/* KVM keeps two, or one behind another that is being handled. */
 		vcpu->arch.nmi_pending = min(extra->nmis, 2u);
+		/* Some releases have taken them from KVM_SET_VCPU_EVENTS already. */
+		atomic_set(&vcpu->arch.nmi_queued, 0);
 		kvm_make_request(KVM_REQ_NMI, vcpu);
 	}
 	kvm_make_request(KVM_REQ_EVENT, vcpu);
@@ -396,7 +399,7 @@ static void vm_unpin(void *priv, void *pin)
 	struct kvm *kvm = priv;
 
 	read_lock(&kvm->mmu_lock);
-	kvm_tdp_mmu_put_root(kvm, pin, true);
+	relay_put_root(kvm, pin);
 	read_unlock(&kvm->mmu_lock);
 }
 

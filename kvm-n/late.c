@@ -21,6 +21,7 @@
 #include <linux/workqueue.h>
 
 #include "relay.h"
+#include "compat.h"
 
 /* On the stack of who fetches, or of who cuts that short. */
 struct late {
@@ -119,7 +120,7 @@ void kvm_relay_late_fetch(struct mm_struct *mm, unsigned long addr)
 	spin_unlock(&late_lock);
 	if (go) {
 		if (!mmap_read_lock_killable(mm)) {
-			get_user_pages_remote(mm, addr, 1, FOLL_WRITE, NULL, NULL, &locked);
+			relay_gup_remote(mm, addr, 1, FOLL_WRITE, &locked);
 			if (locked)
 				mmap_read_unlock(mm);
 		}

@@ -15,6 +15,7 @@
 #include <linux/uaccess.h>
 
 #include "relay.h"
+#include "compat.h"
 
 WRAP(_copy_from_user);
 REAL(_copy_from_user);
@@ -24,8 +25,6 @@ WRAP(memdup_user);
 REAL(memdup_user);
 WRAP(vmemdup_user);
 REAL(vmemdup_user);
-WRAP(__fdget);
-REAL(__fdget);
 WRAP(fget);
 REAL(fget);
 WRAP(eventfd_ctx_fdget);
@@ -38,8 +37,6 @@ WRAP(fd_install);
 REAL(fd_install);
 WRAP(kobject_uevent_env);
 REAL(kobject_uevent_env);
-WRAP(get_user_pages);
-REAL(get_user_pages);
 WRAP(get_user_pages_unlocked);
 REAL(get_user_pages_unlocked);
 
@@ -107,15 +104,8 @@ void *__wrap_vmemdup_user(const void __user *src, size_t len)
 	return p;
 }
 
-/* Held by kvm-core meanwhile, so there is nothing for fdput() to do. */
-unsigned long __wrap___fdget(unsigned int fd)
-{
-	struct file *file;
-
-	if (!kvm_core_arg_file(fd, &file))
-		return __real___fdget(fd);
-	return (unsigned long)file;
-}
+/* Held by kvm-core meanwhile. */
+WRAP_FDGET(kvm_core_arg_file)
 
 struct file *__wrap_fget(unsigned int fd)
 {
@@ -167,13 +157,7 @@ static unsigned int gup_flags_now(unsigned int flags)
 	return kvm_core_nowait() ? flags | FOLL_NOWAIT : flags;
 }
 
-long __wrap_get_user_pages(unsigned long start, unsigned long nr_pages,
-			   unsigned int gup_flags, struct page **pages,
-			   struct vm_area_struct **vmas)
-{
-	return __real_get_user_pages(start, nr_pages, gup_flags_now(gup_flags), pages,
-				     vmas);
-}
+WRAP_GUP(gup_flags_now)
 
 long __wrap_get_user_pages_unlocked(unsigned long start, unsigned long nr_pages,
 				    struct page **pages, unsigned int gup_flags)

@@ -19,13 +19,13 @@
 #include <linux/reboot.h>
 #include <linux/slab.h>
 #include <linux/stringify.h>
-#include <linux/syscore_ops.h>
 #include <linux/workqueue.h>
 #include <asm/irq.h>
 #include <asm/mshyperv.h>
 #include <asm/reboot.h>
 
 #include "relay.h"
+#include "compat.h"
 
 #define SUFFIX "_" __stringify(KVM_RELAY_N)
 
@@ -37,16 +37,12 @@ WRAP(__cpuhp_setup_state);
 WRAP(__cpuhp_remove_state);
 WRAP(register_reboot_notifier);
 WRAP(unregister_reboot_notifier);
-WRAP(register_syscore_ops);
-WRAP(unregister_syscore_ops);
+WRAP(cpu_emergency_register_virt_callback);
+WRAP(cpu_emergency_unregister_virt_callback);
 WRAP(perf_register_guest_info_callbacks);
 WRAP(perf_unregister_guest_info_callbacks);
 WRAP(debugfs_create_dir);
 REAL(debugfs_create_dir);
-WRAP(kmem_cache_create);
-REAL(kmem_cache_create);
-WRAP(kmem_cache_create_usercopy);
-REAL(kmem_cache_create_usercopy);
 WRAP(alloc_workqueue);
 REAL(alloc_workqueue);
 
@@ -113,14 +109,14 @@ int __wrap_unregister_reboot_notifier(struct notifier_block *nb)
 	return 0;
 }
 
-void __wrap_register_syscore_ops(struct syscore_ops *ops)
+void __wrap_cpu_emergency_register_virt_callback(cpu_emergency_virt_cb *cb)
 {
-	kvm_core_syscore_set(&kvm_relay_instance, ops);
+	kvm_core_emergency_set(&kvm_relay_instance, cb);
 }
 
-void __wrap_unregister_syscore_ops(struct syscore_ops *ops)
+void __wrap_cpu_emergency_unregister_virt_callback(cpu_emergency_virt_cb *cb)
 {
-	kvm_core_syscore_set(&kvm_relay_instance, NULL);
+	kvm_core_emergency_set(&kvm_relay_instance, NULL);
 }
 
 void __wrap_perf_register_guest_info_callbacks(struct perf_guest_info_callbacks *cbs)
@@ -141,31 +137,12 @@ struct dentry *__wrap_debugfs_create_dir(const char *name,
 	return __real_debugfs_create_dir(name, parent);
 }
 
-struct kmem_cache *__wrap_kmem_cache_create(const char *name, unsigned int size,
-					    unsigned int align,
-					    slab_flags_t flags,
-					    void (*ctor)(void *object))
+static void name_of_cache(char *to, size_t size, const char *name)
 {
-	char full[64];
-
-	snprintf(full, sizeof(full), "%s" SUFFIX, name);
-	return __real_kmem_cache_create(full, size, align, flags, ctor);
+	snprintf(to, size, "%s" SUFFIX, name);
 }
 
-struct kmem_cache *__wrap_kmem_cache_create_usercopy(const char *name,
-						     unsigned int size,
-						     unsigned int align,
-						     slab_flags_t flags,
-						     unsigned int useroffset,
-						     unsigned int usersize,
-						     void (*ctor)(void *object))
-{
-	char full[64];
-
-	snprintf(full, sizeof(full), "%s" SUFFIX, name);
-	return __real_kmem_cache_create_usercopy(full, size, align, flags,
-						 useroffset, usersize, ctor);
-}
+WRAP_CACHE(name_of_cache)
 
 /* KVM's only use has a name without arguments. */
 struct workqueue_struct *__wrap_alloc_workqueue(const char *fmt,

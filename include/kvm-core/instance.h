@@ -16,7 +16,7 @@
 #include <linux/types.h>
 #include <linux/percpu-defs.h>
 
-#define KVM_CORE_ABI 7
+#define KVM_CORE_ABI 8
 
 /* Instances have numbers of 1 to KVM_CORE_MAX_NUMBER. */
 #define KVM_CORE_MAX_NUMBER 99
@@ -26,12 +26,12 @@ struct device;
 struct dentry;
 struct file;
 struct file_operations;
+struct mem_cgroup;
 struct module;
 struct mutex;
 struct page;
 struct perf_guest_info_callbacks;
 struct rw_semaphore;
-struct syscore_ops;
 struct task_struct;
 struct vmcb;
 struct vmcs;
@@ -171,7 +171,7 @@ struct kvm_core_vcpu_extra {
 };
 
 /* Numbers that vCPUs may have, in any release of KVM */
-#define KVM_CORE_VCPU_IDS 4096
+#define KVM_CORE_VCPU_IDS 16384
 
 /**
  * struct kvm_core_vm_extra - state of a VM that KVM_GET_* does not tell
@@ -377,6 +377,8 @@ void kvm_core_count_vm(bool created, bool destroyed,
 
 /* A task that calls ioctls for kvm-core: mark.c */
 bool kvm_core_replaying(void);
+bool kvm_core_alloc_begin(gfp_t *gfp, struct mem_cgroup **outer);
+void kvm_core_alloc_end(struct mem_cgroup *outer);
 bool kvm_core_arg(const void *at, size_t len, bool write);
 bool kvm_core_arg_file(unsigned int fd, struct file **file);
 bool kvm_core_nowait(void);
@@ -395,8 +397,8 @@ int kvm_core_cpuhp_setup(struct kvm_core_instance *inst, int state, bool invoke,
 			 int (*teardown)(unsigned int cpu));
 void kvm_core_cpuhp_remove(struct kvm_core_instance *inst, int state,
 			   bool invoke);
-void kvm_core_syscore_set(struct kvm_core_instance *inst,
-			  struct syscore_ops *ops);
+void kvm_core_syscore_set(struct kvm_core_instance *inst, int (*suspend)(void),
+			  void (*resume)(void));
 
 /* Which instance a CPU works for: switch.c */
 DECLARE_PER_CPU(struct kvm_core_instance *, kvm_core_active);
@@ -477,6 +479,7 @@ void kvm_core_bypass_del(struct irq_bypass_consumer *consumer, bool handoff);
  * @current_vmcb: the VMCB that was loaded last, of whichever instance; only
  *		compared, never followed
  * @save_area:	page of VM_HSAVE_PA
+ * @bp_spec_reduce_set: BP_SPEC_REDUCE is set, for as long as the host has VMs
  *
  * Written on its own CPU only with interrupts or preemption disabled,
  * @current_vmcb also by cmpxchg() from another CPU when a VMCB is freed.
@@ -489,6 +492,7 @@ struct kvm_core_svm {
 	u32 next_asid;
 	struct vmcb *current_vmcb;
 	struct page *save_area;
+	bool bp_spec_reduce_set;
 #endif
 };
 
@@ -503,6 +507,8 @@ enum kvm_core_sev_bitmap {
 
 extern struct mutex kvm_core_sev_bitmap_lock;
 extern struct rw_semaphore kvm_core_sev_deactivate_lock;
+extern struct spinlock kvm_core_srso_lock;
+extern atomic_t kvm_core_srso_vms;
 
 /* In what kvm_core_asid_next() returns, beside the ASID. */
 #define KVM_CORE_ASID_FLUSH	BIT_ULL(32)
@@ -516,6 +522,7 @@ unsigned long *kvm_core_sev_bitmap(enum kvm_core_sev_bitmap which,
 				   unsigned int bits);
 int kvm_core_misc_cg_set_capacity(struct kvm_core_instance *inst, int type,
 				  unsigned long capacity);
+bool kvm_core_sev_last(struct kvm_core_instance *inst);
 void kvm_core_check_svm(struct kvm_core_instance *inst, const void *vcpu,
 			u64 save_area_pa, u32 asid, u64 generation);
 

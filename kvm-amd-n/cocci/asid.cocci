@@ -4,8 +4,9 @@
 // a stack canary into every VM exit.
 @@
 struct svm_cpu_data *sd;
+identifier fn =~ "^svm_(hardware_enable|enable_virtualization_cpu)$";
 @@
- svm_hardware_enable(void)
+ fn(void)
  {
  ...
 (

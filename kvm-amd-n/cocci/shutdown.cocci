@@ -5,8 +5,8 @@ identifier vcpu;
 @@
  shutdown_interception(struct kvm_vcpu *vcpu)
  {
- ...
+ <...
 - kvm_vcpu_reset(vcpu, true);
 + kvm_relay_shut_down(vcpu);
- ...
+ ...>
  }

@@ -3,8 +3,9 @@
 // virtualization switch are the CPU's: kvm-core sets them, counted per CPU.
 @@
 identifier efer;
+identifier fn =~ "^svm_(hardware_enable|enable_virtualization_cpu)$";
 @@
- svm_hardware_enable(void)
+ fn(void)
  {
  ...
 - uint64_t efer;
@@ -18,13 +19,15 @@ identifier efer;
 - if (static_cpu_has(X86_FEATURE_TSCRATEMSR)) { ... }
  ...
 - amd_pmu_enable_virt();
+ ...
 - return 0;
 + return kvm_core_cpu_get(&kvm_relay_instance);
  }
 
 @@
+identifier fn =~ "^svm_(hardware_disable|disable_virtualization_cpu)$";
 @@
- svm_hardware_disable(void)
+ fn(void)
  {
 - ...
 + kvm_core_cpu_put(&kvm_relay_instance);
@@ -32,11 +35,23 @@ identifier efer;
 
 @@
 struct svm_cpu_data *sd;
+identifier page;
 @@
+(
 - sd->save_area = alloc_page(GFP_KERNEL | __GFP_ZERO);
 + sd->save_area = kvm_core_save_area(cpu);
+|
+- page = snp_safe_alloc_page_node(cpu_to_node(cpu), GFP_KERNEL);
++ page = kvm_core_save_area(cpu);
+)
 
 @@
 struct svm_cpu_data *sd;
 @@
+(
 - __free_page(sd->save_area);
+|
+- __free_page(__sme_pa_to_page(sd->save_area_pa));
+|
+- __free_page(save_area_page);
+)

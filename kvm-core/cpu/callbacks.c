@@ -146,7 +146,7 @@ void kvm_core_wakeup_set(struct kvm_core_instance *inst, void (*handler)(void))
 }
 EXPORT_SYMBOL_GPL(kvm_core_wakeup_set);
 
-/* Every instance clears its VMCSs of this CPU, and only then VMX goes off. */
+/* Every instance clears its VMCSs of this CPU, and only then VMX goes off, or SVM. */
 static void core_emergency(void)
 {
 	struct core_instance *ci;
@@ -157,7 +157,10 @@ static void core_emergency(void)
 		if (handler)
 			handler();
 	}
-	core_vmx_emergency_off();
+	if (core_vmx_supported())
+		core_vmx_emergency_off();
+	else
+		core_svm_emergency_off();
 }
 
 /**

@@ -9,7 +9,7 @@
 #include <linux/module.h>
 #include <linux/rculist.h>
 #include <linux/reboot.h>
-#include <linux/syscore_ops.h>
+#include <relay/compat.h>
 
 #include "core.h"
 #include "cpu.h"
@@ -30,7 +30,7 @@ EXPORT_SYMBOL_GPL(kvm_rebooting);
 static DEFINE_PER_CPU(unsigned int, core_cpu_users);
 
 static const enum cpuhp_state core_hp_states[CORE_HP_MAX] = {
-	[CORE_HP_STARTING] = CPUHP_AP_KVM_STARTING,
+	[CORE_HP_KVM] = RELAY_CPUHP_KVM,
 	[CORE_HP_CLK] = CPUHP_AP_X86_KVM_CLK_ONLINE,
 };
 
@@ -58,25 +58,29 @@ bool core_cpu_enabled(void)
  * kvm_core_cpu_get - turn virtualization on for this CPU, or count one user more
  * @inst: the user; it takes each CPU once
  *
- * Context: interrupts disabled, on the CPU meant.
+ * Context: bound to the CPU meant, which may be coming up or going down.
  * Return: 0, -EBUSY if somebody outside kvm-core has it on, -EFAULT or -EIO if
  * the CPU refuses.
  */
 int kvm_core_cpu_get(struct kvm_core_instance *inst)
 {
-	int r;
+	unsigned long flags;
+	int r = 0;
 
+	local_irq_save(flags);
 	if (!__this_cpu_read(core_cpu_users)) {
 		if (inst->vendor == KVM_CORE_INTEL)
 			r = core_vmx_enable();
 		else
 			r = core_svm_enable();
 		if (r)
-			return r;
+			goto out;
 		core_uret_cpu_sample();
 	}
 	__this_cpu_inc(core_cpu_users);
-	return 0;
+out:
+	local_irq_restore(flags);
+	return r;
 }
 EXPORT_SYMBOL_GPL(kvm_core_cpu_get);
 
@@ -88,19 +92,24 @@ EXPORT_SYMBOL_GPL(kvm_core_cpu_get);
  * this may be an interrupt between another instance's loading of them and its
  * VM entry.
  *
- * Context: interrupts disabled, on the CPU meant.
+ * Context: as kvm_core_cpu_get().
  */
 void kvm_core_cpu_put(struct kvm_core_instance *inst)
 {
+	unsigned long flags;
+
+	local_irq_save(flags);
 	if (WARN_ON_ONCE(!__this_cpu_read(core_cpu_users)))
-		return;
+		goto out;
 	if (__this_cpu_dec_return(core_cpu_users))
-		return;
+		goto out;
 	if (inst->vendor == KVM_CORE_INTEL)
 		core_vmx_disable();
 	else
 		core_svm_disable();
 	core_uret_cpu_restore(0);
+out:
+	local_irq_restore(flags);
 }
 EXPORT_SYMBOL_GPL(kvm_core_cpu_put);
 
@@ -119,7 +128,7 @@ static long core_hp_invoke(void *data)
 /**
  * kvm_core_cpuhp_setup - an instance's callbacks for one of KVM's cpuhp states
  * @inst: the instance
- * @state: CPUHP_AP_KVM_STARTING or CPUHP_AP_X86_KVM_CLK_ONLINE
+ * @state: RELAY_CPUHP_KVM or CPUHP_AP_X86_KVM_CLK_ONLINE
  * @invoke: call @startup now, on every CPU that is online
  * @startup: CPU comes; context as of the state
  * @teardown: CPU goes
@@ -191,48 +200,60 @@ void kvm_core_cpuhp_remove(struct kvm_core_instance *inst, int state,
 }
 EXPORT_SYMBOL_GPL(kvm_core_cpuhp_remove);
 
-/*
- * The callbacks of instances do not fail in KVM; should one, the CPU stays
- * without that instance's virtualization and KVM_RUN on it fails, as upstream.
- */
-static int core_hp_up(enum core_hp hp, unsigned int cpu)
+static int core_hp_down_until(enum core_hp hp, unsigned int cpu,
+			      const struct core_instance *last)
 {
 	struct core_instance *ci;
 
-	rcu_read_lock();
 	list_for_each_entry_rcu(ci, &core_instances, link) {
-		int (*fn)(unsigned int cpu) = READ_ONCE(ci->startup[hp]);
+		int (*fn)(unsigned int cpu) = READ_ONCE(ci->teardown[hp]);
 
+		if (ci == last)
+			break;
 		if (fn)
 			fn(cpu);
 	}
-	rcu_read_unlock();
 	return 0;
 }
 
 static int core_hp_down(enum core_hp hp, unsigned int cpu)
 {
+	int r;
+
+	rcu_read_lock();
+	r = core_hp_down_until(hp, cpu, NULL);
+	rcu_read_unlock();
+	return r;
+}
+
+/* A KVM that cannot have the CPU keeps it from coming up, if it says so at all. */
+static int core_hp_up(enum core_hp hp, unsigned int cpu)
+{
 	struct core_instance *ci;
+	int r = 0;
 
 	rcu_read_lock();
 	list_for_each_entry_rcu(ci, &core_instances, link) {
-		int (*fn)(unsigned int cpu) = READ_ONCE(ci->teardown[hp]);
+		int (*fn)(unsigned int cpu) = READ_ONCE(ci->startup[hp]);
 
-		if (fn)
-			fn(cpu);
+		r = fn ? fn(cpu) : 0;
+		if (r) {
+			core_hp_down_until(hp, cpu, ci);
+			break;
+		}
 	}
 	rcu_read_unlock();
-	return 0;
+	return r;
 }
 
-static int core_starting_up(unsigned int cpu)
+static int core_kvm_up(unsigned int cpu)
 {
-	return core_hp_up(CORE_HP_STARTING, cpu);
+	return core_hp_up(CORE_HP_KVM, cpu);
 }
 
-static int core_starting_down(unsigned int cpu)
+static int core_kvm_down(unsigned int cpu)
 {
-	return core_hp_down(CORE_HP_STARTING, cpu);
+	return core_hp_down(CORE_HP_KVM, cpu);
 }
 
 static int core_clk_up(unsigned int cpu)
@@ -248,20 +269,22 @@ static int core_clk_down(unsigned int cpu)
 /**
  * kvm_core_syscore_set - an instance's suspend and resume
  * @inst: the instance
- * @ops: they do not sleep and take no lock; NULL removes
+ * @suspend: does not sleep and takes no lock; NULL removes both
+ * @resume: as @suspend
  *
- * suspend() also serves at reboot: whatever runs, it takes the instance off
+ * @suspend also serves at reboot: whatever runs, it takes the instance off
  * the CPU.
  *
  * Context: process.
  */
-void kvm_core_syscore_set(struct kvm_core_instance *inst,
-			  struct syscore_ops *ops)
+void kvm_core_syscore_set(struct kvm_core_instance *inst, int (*suspend)(void),
+			  void (*resume)(void))
 {
 	struct core_instance *ci = core_of(inst);
 
-	WRITE_ONCE(ci->syscore, ops);
-	if (!ops)
+	WRITE_ONCE(ci->resume, resume);
+	WRITE_ONCE(ci->suspend, suspend);
+	if (!suspend)
 		synchronize_rcu();
 }
 EXPORT_SYMBOL_GPL(kvm_core_syscore_set);
@@ -272,10 +295,10 @@ static int core_suspend(void)
 
 	rcu_read_lock();
 	list_for_each_entry_rcu(ci, &core_instances, link) {
-		struct syscore_ops *ops = READ_ONCE(ci->syscore);
+		int (*suspend)(void) = READ_ONCE(ci->suspend);
 
-		if (ops)
-			ops->suspend();
+		if (suspend)
+			suspend();
 	}
 	rcu_read_unlock();
 	return 0;
@@ -287,18 +310,15 @@ static void core_resume(void)
 
 	rcu_read_lock();
 	list_for_each_entry_rcu(ci, &core_instances, link) {
-		struct syscore_ops *ops = READ_ONCE(ci->syscore);
+		void (*resume)(void) = READ_ONCE(ci->resume);
 
-		if (ops)
-			ops->resume();
+		if (resume)
+			resume();
 	}
 	rcu_read_unlock();
 }
 
-static struct syscore_ops core_syscore_ops = {
-	.suspend = core_suspend,
-	.resume = core_resume,
-};
+RELAY_SYSCORE(core_syscore, core_suspend, core_resume);
 
 static void core_reboot_cpu(void *unused)
 {
@@ -327,20 +347,19 @@ int core_cpu_init(void)
 {
 	int r;
 
-	r = cpuhp_setup_state_nocalls(CPUHP_AP_KVM_STARTING,
-				      "kvm-core/cpu:starting",
-				      core_starting_up, core_starting_down);
+	r = cpuhp_setup_state_nocalls(RELAY_CPUHP_KVM, "kvm-core/cpu",
+				      core_kvm_up, core_kvm_down);
 	if (r)
 		return r;
 	r = cpuhp_setup_state_nocalls(CPUHP_AP_X86_KVM_CLK_ONLINE,
 				      "kvm-core/clk:online",
 				      core_clk_up, core_clk_down);
 	if (r) {
-		cpuhp_remove_state_nocalls(CPUHP_AP_KVM_STARTING);
+		cpuhp_remove_state_nocalls(RELAY_CPUHP_KVM);
 		return r;
 	}
 	register_reboot_notifier(&core_reboot_notifier);
-	register_syscore_ops(&core_syscore_ops);
+	relay_register_syscore(&core_syscore);
 	return 0;
 }
 
@@ -351,8 +370,8 @@ int core_cpu_init(void)
  */
 void core_cpu_exit(void)
 {
-	unregister_syscore_ops(&core_syscore_ops);
+	relay_unregister_syscore(&core_syscore);
 	unregister_reboot_notifier(&core_reboot_notifier);
 	cpuhp_remove_state_nocalls(CPUHP_AP_X86_KVM_CLK_ONLINE);
-	cpuhp_remove_state_nocalls(CPUHP_AP_KVM_STARTING);
+	cpuhp_remove_state_nocalls(RELAY_CPUHP_KVM);
 }

@@ -43,6 +43,7 @@ bool core_svm_supported(void);
 int core_svm_init(void);
 int core_svm_enable(void);
 void core_svm_disable(void);
+void core_svm_emergency_off(void);
 void core_svm_forget(struct core_instance *ci);
 void core_svm_exit(void);
 

@@ -20,7 +20,6 @@
 #include <asm/msr.h>
 #include <asm/perf_event.h>
 #include <asm/svm.h>
-#include <asm/virtext.h>
 
 #include "core.h"
 #include "cpu.h"
@@ -47,6 +46,15 @@ EXPORT_SYMBOL_GPL(kvm_core_sev_bitmap_lock);
 DECLARE_RWSEM(kvm_core_sev_deactivate_lock);
 EXPORT_SYMBOL_GPL(kvm_core_sev_deactivate_lock);
 
+/*
+ * How many VMs of SVM the host has, where BP_SPEC_REDUCE is to be set as long as there are
+ * any, and what orders the first and the last: named by the instances' own code.
+ */
+DEFINE_SPINLOCK(kvm_core_srso_lock);
+EXPORT_SYMBOL_GPL(kvm_core_srso_lock);
+atomic_t kvm_core_srso_vms = ATOMIC_INIT(0);
+EXPORT_SYMBOL_GPL(kvm_core_srso_vms);
+
 /* Under kvm_core_sev_bitmap_lock; they stay until kvm-core goes. */
 static unsigned long *sev_bitmaps[KVM_CORE_SEV_BITMAPS];
 static unsigned int sev_bits;
@@ -62,10 +70,27 @@ bool core_svm_supported(void)
 {
 	u64 vm_cr;
 
-	if (!cpu_has_svm(NULL) || cc_platform_has(CC_ATTR_GUEST_MEM_ENCRYPT))
+	if (!boot_cpu_has(X86_FEATURE_SVM) || cc_platform_has(CC_ATTR_GUEST_MEM_ENCRYPT))
 		return false;
 	return rdmsrl_safe(MSR_VM_CR, &vm_cr) ||
-	       !(vm_cr & (1 << SVM_VM_CR_SVM_DISABLE));
+	       !(vm_cr & SVM_VM_CR_SVM_DIS_MASK);
+}
+
+/*
+ * Where the host runs SNP guests, a page that stands at a multiple of 2 MiB makes the CPU
+ * take the whole of it for the save area.
+ */
+static struct page *alloc_save_area(int cpu)
+{
+	const gfp_t gfp = GFP_KERNEL | __GFP_ZERO;
+	struct page *page, *other;
+
+	page = alloc_pages_node(cpu_to_node(cpu), gfp, 0);
+	if (!page || !IS_ALIGNED(page_to_phys(page), PMD_SIZE))
+		return page;
+	other = alloc_pages_node(cpu_to_node(cpu), gfp, 0);
+	__free_page(page);
+	return other;
 }
 
 /**
@@ -88,8 +113,7 @@ int core_svm_init(void)
 		struct kvm_core_svm *cs = per_cpu_ptr(&kvm_core_svm, cpu);
 
 		cs->min_asid = sev_max + 1;
-		cs->save_area = alloc_pages_node(cpu_to_node(cpu),
-						 GFP_KERNEL | __GFP_ZERO, 0);
+		cs->save_area = alloc_save_area(cpu);
 		if (!cs->save_area) {
 			core_svm_exit();
 			return -ENOMEM;
@@ -169,6 +193,32 @@ int core_svm_enable(void)
 	return 0;
 }
 
+/* INIT and NMIs, which GIF=0 keeps out, are not left so. */
+static void svme_off(void)
+{
+	u64 efer;
+
+	wrmsrl(MSR_VM_HSAVE_PA, 0);
+	rdmsrl(MSR_EFER, efer);
+	if (!(efer & EFER_SVME))
+		return;
+	asm goto("1: stgi\n\t"
+		 _ASM_EXTABLE(1b, %l[off])
+		 : : : "memory" : off);
+off:
+	wrmsrl(MSR_EFER, efer & ~EFER_SVME);
+}
+
+/**
+ * core_svm_emergency_off - clear EFER.SVME in a crash or emergency reboot
+ *
+ * Context: any, NMI included; interrupts disabled.
+ */
+void core_svm_emergency_off(void)
+{
+	svme_off();
+}
+
 /**
  * core_svm_disable - clear EFER.SVME on this CPU
  *
@@ -181,7 +231,7 @@ void core_svm_disable(void)
 		wrmsrl(MSR_AMD64_TSC_RATIO, TSC_RATIO_ONE);
 		__this_cpu_write(kvm_core_tsc_ratio, TSC_RATIO_ONE);
 	}
-	cpu_svm_disable();
+	svme_off();
 	amd_pmu_disable_virt();
 }
 
@@ -306,6 +356,26 @@ int kvm_core_misc_cg_set_capacity(struct kvm_core_instance *inst, int type,
 	return 0;
 }
 EXPORT_SYMBOL_GPL(kvm_core_misc_cg_set_capacity);
+
+/**
+ * kvm_core_sev_last - is the platform's SEV firmware used by no other instance
+ * @inst: an instance that goes
+ *
+ * Context: process; sleeps.
+ */
+bool kvm_core_sev_last(struct kvm_core_instance *inst)
+{
+	struct core_instance *ci;
+	bool last = true;
+
+	mutex_lock(&core_lock);
+	list_for_each_entry(ci, &core_instances, link)
+		if (ci->inst != inst && ci->sev_capacity[0])
+			last = false;
+	mutex_unlock(&core_lock);
+	return last;
+}
+EXPORT_SYMBOL_GPL(kvm_core_sev_last);
 
 /**
  * core_svm_forget - an instance that left the list goes

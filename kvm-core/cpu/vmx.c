@@ -16,7 +16,6 @@
 #include <asm/msr.h>
 #include <asm/perf_event.h>
 #include <asm/tlbflush.h>
-#include <asm/virtext.h>
 #include <asm/vmx.h>
 
 #include "core.h"
@@ -122,6 +121,22 @@ fault:
 	return -EFAULT;
 }
 
+/* -EIO if it faults. VMX is off then too. */
+static int vmx_off(void)
+{
+	int r = 0;
+
+	asm goto("1: vmxoff\n\t"
+		 _ASM_EXTABLE(1b, %l[fault])
+		 : : : "cc", "memory" : fault);
+	goto out;
+fault:
+	r = -EIO;
+out:
+	cr4_clear_bits(X86_CR4_VMXE);
+	return r;
+}
+
 /**
  * core_vmx_disable - VMXOFF on this CPU
  *
@@ -131,7 +146,7 @@ fault:
  */
 void core_vmx_disable(void)
 {
-	WARN_ON_ONCE(cpu_vmxoff() && !kvm_rebooting);
+	WARN_ON_ONCE(vmx_off() && !kvm_rebooting);
 	__this_cpu_write(kvm_core_current_vmcs, NULL);
 	intel_pt_handle_vmx(0);
 }
@@ -143,7 +158,8 @@ void core_vmx_disable(void)
  */
 void core_vmx_emergency_off(void)
 {
-	__cpu_emergency_vmxoff();
+	if (__read_cr4() & X86_CR4_VMXE)
+		vmx_off();
 }
 
 /**

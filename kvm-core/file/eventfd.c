@@ -9,6 +9,7 @@
 #include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/slab.h>
+#include <relay/compat.h>
 
 #include "eventfd.h"
 #include "record.h"
@@ -152,8 +153,8 @@ struct file *core_eventfd_get(struct core_eventfd *efd)
 
 	/* Who closes it says so under this lock before the file is freed. */
 	spin_lock_irq(&efd->wqh->lock);
-	if (!efd->closed && get_file_rcu(efd->file))
-		file = efd->file;
+	if (!efd->closed)
+		file = relay_get_file_active(&efd->file);
 	spin_unlock_irq(&efd->wqh->lock);
 	return file;
 }

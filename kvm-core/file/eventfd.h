@@ -29,8 +29,7 @@ struct file;
  * @work:	takes the entry off the record
  * @rec:	the record
  * @entry:	the entry in there, NULL when it is gone; under core_record.lock
- * @signalled:	signals that a handoff took out of the counter while no instance
- *		listens
+ * @signalled:	a handoff took signals out of the counter while no instance listens
  * @held:	a handoff has the file, with a reference: it is not closed meanwhile
  */
 struct core_eventfd {
@@ -44,7 +43,7 @@ struct core_eventfd {
 	struct work_struct work;
 	struct core_record *rec;
 	struct core_entry *entry;
-	u64 signalled;
+	bool signalled;
 	struct file *held;
 };
 

@@ -319,4 +319,9 @@ long core_vcpu_compat_ioctl(struct file *file, unsigned int cmd,
 void core_vcpu_stop(struct core_vcpu *vcpu);
 void core_vcpu_kick(struct core_vcpu *vcpu);
 
+/* vfio.c: as KVM's own headers have them, which kvm-core does not include */
+struct kvm;
+bool kvm_get_kvm_safe(struct kvm *kvm);
+void kvm_put_kvm(struct kvm *kvm);
+
 #endif

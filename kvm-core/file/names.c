@@ -7,6 +7,7 @@
 
 #include <linux/kernel.h>
 #include <linux/kvm.h>
+#include <relay/compat.h>
 
 #include "core.h"
 #include "file.h"
@@ -56,6 +57,7 @@ static const struct name ioctls[] = {
 	NAME(KVM_MEMORY_ENCRYPT_OP),
 	NAME(KVM_MEMORY_ENCRYPT_REG_REGION),
 	NAME(KVM_MEMORY_ENCRYPT_UNREG_REGION),
+	RELAY_LATER_IOCTLS
 };
 
 static const struct name caps[] = {
@@ -64,6 +66,7 @@ static const struct name caps[] = {
 	NAME(KVM_CAP_SGX_ATTRIBUTE),
 	NAME(KVM_CAP_VM_COPY_ENC_CONTEXT_FROM),
 	NAME(KVM_CAP_VM_MOVE_ENC_CONTEXT_FROM),
+	RELAY_LATER_CAPS
 };
 
 static const char *find(const struct name *names, size_t n, unsigned int number,

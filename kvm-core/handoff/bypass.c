@@ -11,6 +11,7 @@
 #include <linux/mutex.h>
 #include <linux/slab.h>
 #include <linux/spinlock.h>
+#include <relay/compat.h>
 
 #include "core.h"
 #include "private.h"
@@ -71,7 +72,7 @@ static void del_producer(struct irq_bypass_consumer *consumer,
 	core_pi_leave_begin(&leave, producer->irq);
 	c->del_producer(consumer, producer);
 	if (core_pi_leave_end(&leave))
-		eventfd_signal(consumer->token, 1);
+		relay_eventfd_signal(consumer->token);
 }
 
 /**

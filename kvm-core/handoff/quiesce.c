@@ -10,12 +10,16 @@
 #include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/uio.h>
+#include <relay/compat.h>
 
 #include "core.h"
 #include "private.h"
 
-/* Empties an eventfd's counter; a signal that is on its way is waited for. */
-static u64 read_eventfd(struct file *file)
+/*
+ * Empties an eventfd's counter, as KVM does, to which many signals are one. A signal that
+ * is on its way is waited for.
+ */
+static bool read_eventfd(struct file *file)
 {
 	struct kiocb kiocb;
 	struct iov_iter iter;
@@ -27,16 +31,16 @@ static u64 read_eventfd(struct file *file)
 	init_sync_kiocb(&kiocb, file);
 	kiocb.ki_flags |= IOCB_NOWAIT;
 	iov_iter_kvec(&iter, ITER_DEST, &vec, 1, sizeof(n));
-	return call_read_iter(file, &kiocb, &iter) == sizeof(n) ? n : 0;
+	return file->f_op->read_iter(&kiocb, &iter) == sizeof(n) && n;
 }
 
-static void signal_eventfd(struct file *file, u64 n)
+static void signal_eventfd(struct file *file)
 {
 	struct eventfd_ctx *ctx = eventfd_ctx_fileget(file);
 
 	if (WARN_ON_ONCE(IS_ERR(ctx)))
 		return;
-	eventfd_signal(ctx, n);
+	relay_eventfd_signal(ctx);
 	eventfd_ctx_put(ctx);
 }
 
@@ -61,7 +65,7 @@ static int take_signals(struct core_move *mv)
 			continue;
 		e->efd->held = core_eventfd_get(e->efd);
 		if (e->efd->held)
-			e->efd->signalled += read_eventfd(e->efd->held);
+			e->efd->signalled |= read_eventfd(e->efd->held);
 		else if (!core_eventfd_closed(e->efd))
 			r = -EAGAIN;
 	}
@@ -100,17 +104,17 @@ void core_signals_give(struct core_move *mv)
 {
 	struct core_file *vm = core_file_of(mv->vm_file);
 	struct core_entry *e;
-	u64 n;
+	bool signalled;
 
 	mutex_lock(&vm->rec.lock);
 	list_for_each_entry(e, &vm->rec.entries, link) {
 		if (!e->efd || !e->efd->held)
 			continue;
 		/* What came meanwhile found nobody who listened. */
-		n = e->efd->signalled + read_eventfd(e->efd->held);
-		e->efd->signalled = 0;
-		if (n)
-			signal_eventfd(e->efd->held, n);
+		signalled = read_eventfd(e->efd->held) || e->efd->signalled;
+		e->efd->signalled = false;
+		if (signalled)
+			signal_eventfd(e->efd->held);
 	}
 	mutex_unlock(&vm->rec.lock);
 }

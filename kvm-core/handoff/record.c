@@ -7,6 +7,7 @@
 #include <linux/fs.h>
 #include <linux/file.h>
 #include <linux/slab.h>
+#include <relay/compat.h>
 
 #include "core.h"
 #include "private.h"
@@ -36,7 +37,7 @@ static int add_pair(struct core_move *mv, struct core_file *cf)
 	struct core_pair *p;
 
 	/* Being closed: it is off the list in a moment. */
-	if (!get_file_rcu(cf->file))
+	if (!relay_get_file_active(&cf->file))
 		return 0;
 	p = kzalloc(sizeof(*p), GFP_KERNEL);
 	if (!p) {

@@ -10,6 +10,7 @@
 
 #include <linux/tracepoint.h>
 #include <linux/kvm_core.h>
+#include <relay/compat.h>
 
 TRACE_EVENT(kvm_core_move,
 	    TP_PROTO(int vm, const char *to, unsigned int stage, u64 ns, int error),
@@ -21,7 +22,7 @@ TRACE_EVENT(kvm_core_move,
 			     __field(int, error)
 	    ),
 	    TP_fast_assign(__entry->vm = vm;
-			   __assign_str(to, to);
+			   relay_assign_str(to, to);
 			   __entry->stage = stage;
 			   __entry->ns = ns;
 			   __entry->error = error;

@@ -8,8 +8,9 @@ declarer name DEFINE_PER_CPU;
 @@
 typedef u64;
 identifier cpu, phys_addr;
+identifier fn =~ "^vmx_(hardware_enable|enable_virtualization_cpu)$";
 @@
- vmx_hardware_enable(void)
+ fn(void)
  {
  ...
 - u64 phys_addr = __pa(per_cpu(vmxarea, cpu));
@@ -29,11 +30,13 @@ identifier cpu, phys_addr;
  }
 
 @@
+identifier fn =~ "^vmx_(hardware_disable|disable_virtualization_cpu)$";
+identifier off =~ "^(kvm_)?cpu_vmxoff$";
 @@
- vmx_hardware_disable(void)
+ fn(void)
  {
  ...
-- if (cpu_vmxoff())
+- if (off())
 -	kvm_spurious_fault();
 - hv_reset_evmcs();
 - intel_pt_handle_vmx(0);

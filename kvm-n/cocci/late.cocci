@@ -1,20 +1,28 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Who destroys a vCPU does not wait for pages of its VMM's, nor do the kernel's own works.
 @@
+identifier locked;
+@@
+ async_pf_execute(...)
+ {
+ <...
+- int locked = 1;
+ ...>
+ }
+
+@@
 expression mm, addr;
 identifier locked;
 @@
  async_pf_execute(...)
  {
- ...
-- int locked = 1;
- ...
+ <...
 - mmap_read_lock(mm);
 - get_user_pages_remote(mm, addr, ...);
 - if (locked)
 - 	mmap_read_unlock(mm);
 + kvm_relay_late_fetch(mm, addr);
- ...
+ ...>
  }
 
 @@

@@ -5,5 +5,10 @@
 @@
 expression vcpu, cpu;
 @@
+(
 + kvm_core_vcpu_load(&kvm_relay_instance);
   static_call(kvm_x86_vcpu_load)(vcpu, cpu);
+|
++ kvm_core_vcpu_load(&kvm_relay_instance);
+  kvm_x86_call(vcpu_load)(vcpu, cpu);
+)

@@ -63,6 +63,10 @@ int kvm_relay_reset_dirty_rings(struct kvm *kvm);
 long kvm_relay_dirty_ring_ioctl(struct kvm_vcpu *vcpu, unsigned int cmd,
 				unsigned long arg);
 unsigned int kvm_relay_pml_entries(struct kvm_vcpu *vcpu);
+/* Row dirty-ring-entry, where it is not KVM's own condition. */
+#define kvm_relay_ring_stopped(vcpu)					\
+	((vcpu)->kvm->dirty_ring_size &&				\
+	 dirty_ring_stopped((struct dirty_ring *)(vcpu)->dirty_ring.dirty_gfns))
 #define kvm_relay_is_dirty_ring(cmd) (((cmd) & 0xf0) == 0xf0)
 
 /* Row shutdown; vendor.c of SVM. */
@@ -73,6 +77,8 @@ void kvm_relay_shut_down(struct kvm_vcpu *vcpu);
 #define current_tsc_ratio	kvm_core_tsc_ratio
 #define sev_bitmap_lock		kvm_core_sev_bitmap_lock
 #define sev_deactivate_lock	kvm_core_sev_deactivate_lock
+#define srso_lock		kvm_core_srso_lock
+#define srso_nr_vms		kvm_core_srso_vms
 #define l1tf_vmx_mitigation	kvm_relay_l1tf
 
 #endif

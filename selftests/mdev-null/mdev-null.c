@@ -11,6 +11,7 @@
 #include <linux/mdev.h>
 #include <linux/module.h>
 #include <linux/vfio.h>
+#include <relay/compat.h>
 
 static struct device *root;
 static struct mdev_parent parent;
@@ -29,7 +30,7 @@ static void null_unmap(struct vfio_device *dev, u64 iova, u64 length)
 
 static const struct vfio_device_ops null_ops = {
 	.name = "mdev-null",
-	.release = vfio_free_device,
+	RELAY_VFIO_RELEASE
 	.open_device = null_open,
 	.dma_unmap = null_unmap,
 };

@@ -28,6 +28,7 @@
 #include <asm/irq_remapping.h>
 #include <asm/irq_vectors.h>
 #include <kvm-core/pi.h>
+#include <relay/compat.h>
 
 #include "poster.h"
 
@@ -168,7 +169,7 @@ static bool take(struct session *s, struct stream *t, unsigned int i)
 /* Returns what is to be signalled after the lock was given up. */
 static struct eventfd_ctx *send(struct session *s, struct stream *t)
 {
-	unsigned int i = prandom_u32_max(t->count);
+	unsigned int i = get_random_u32_below(t->count);
 
 	if (!take(s, t, i))
 		return NULL;
@@ -192,20 +193,20 @@ static enum hrtimer_restart on_tick(struct hrtimer *timer)
 	raw_spin_lock(&s->lock);
 	running = s->running;
 	list_for_each_entry(t, &s->streams, link) {
-		if (!running || prandom_u32_max(2))
+		if (!running || get_random_u32_below(2))
 			continue;
 		ctx = send(s, t);
 		if (!ctx)
 			continue;
 		raw_spin_unlock(&s->lock);
 		/* Streams do not go while timers run. */
-		eventfd_signal(ctx, 1);
+		relay_eventfd_signal(ctx);
 		raw_spin_lock(&s->lock);
 	}
 	raw_spin_unlock(&s->lock);
 	if (!running)
 		return HRTIMER_NORESTART;
-	ns = 2 * NSEC_PER_USEC * (1 + (u64)prandom_u32_max(max(period_us, 1u)));
+	ns = 2 * NSEC_PER_USEC * (1 + (u64)get_random_u32_below(max(period_us, 1u)));
 	hrtimer_forward_now(timer, ns_to_ktime(ns));
 	return HRTIMER_RESTART;
 }
