@@ -19,6 +19,7 @@
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/sched.h>
+#include <linux/sched/mm.h>
 #include <linux/spinlock.h>
 
 #include <kvm-core/instance.h>
@@ -153,6 +154,41 @@ bool kvm_core_replaying(void)
 	return current_replay();
 }
 EXPORT_SYMBOL_GPL(kvm_core_replaying);
+
+/**
+ * kvm_core_alloc_begin - something is about to be allocated
+ * @gfp: changed so that it fails where a handoff's would end with the OOM killer
+ * @outer: for kvm_core_alloc_end()
+ *
+ * For kernels in which a task cannot say so once (kvm-core/handoff/charge.c).
+ *
+ * Context: any.
+ * Return: true if kvm_core_alloc_end() is to be called.
+ */
+bool kvm_core_alloc_begin(gfp_t *gfp, struct mem_cgroup **outer)
+{
+	struct core_mark *mark = current_replay();
+
+	if (likely(!mark))
+		return false;
+	if (!(*gfp & __GFP_RETRY_MAYFAIL))
+		*gfp |= __GFP_NORETRY | __GFP_NOWARN;
+	*outer = set_active_memcg(mark->memcg);
+	return true;
+}
+EXPORT_SYMBOL_GPL(kvm_core_alloc_begin);
+
+/**
+ * kvm_core_alloc_end - it was, or was not
+ * @outer: from kvm_core_alloc_begin()
+ *
+ * Context: any.
+ */
+void kvm_core_alloc_end(struct mem_cgroup *outer)
+{
+	set_active_memcg(outer);
+}
+EXPORT_SYMBOL_GPL(kvm_core_alloc_end);
 
 /**
  * kvm_core_nowait - is user memory that is not there to be done without?

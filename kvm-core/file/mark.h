@@ -33,6 +33,7 @@ struct core_range {
  * @arg:	the argument of the ioctl that is called, and what that points to
  * @wrote:	the instance wrote to one of them
  * @file:	files that the argument's descriptors 0 and 1 stand for
+ * @memcg:	of @replay: who pays for what is allocated
  * @pid:	of @replay: process that the VM belongs to, for names that KVM makes of it
  * @fd:		of @replay: descriptor that userspace has for what is created, likewise
  * @pages:	of @replay: pages for a vCPU that is created to take over, or NULL
@@ -46,6 +47,7 @@ struct core_mark {
 	struct core_range arg[2];
 	bool wrote;
 	struct file *file[2];
+	struct mem_cgroup *memcg;
 	pid_t pid;
 	int fd;
 	struct page **pages;

@@ -6,7 +6,9 @@
  * would take the VMM. KVM allocates as if the VMM had asked; so for the time that a
  * thread works for a handoff, it is marked as one that the OOM killer was told of already:
  * then the charge fails instead, at once. Since nothing is reclaimed for such a charge,
- * room is made before.
+ * room is made before. Where the kernel has no such mark, what kvm-core and the instances
+ * allocate is tried once and no more (alloc.c), and what the host does for them, an inode or
+ * a thread, is the host's.
  */
 #define pr_fmt(fmt) "kvm-core: " fmt
 
@@ -21,6 +23,7 @@
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/sched/task.h>
+#include <relay/compat.h>
 
 #include "core.h"
 #include "private.h"
@@ -30,7 +33,7 @@
 
 static void set_no_oom(struct mem_cgroup *memcg)
 {
-#ifdef CONFIG_MEMCG
+#ifdef RELAY_MEMCG_IN_OOM
 	/* Looked at by charges only, as this is no fault of userspace's: no reference. */
 	current->memcg_in_oom = memcg;
 #endif
@@ -46,7 +49,7 @@ static void set_no_oom(struct mem_cgroup *memcg)
 void core_charge_begin(struct core_charge *ch, struct mm_struct *mm)
 {
 	ch->memcg = get_mem_cgroup_from_mm(mm);
-	ch->outer = set_active_memcg(ch->memcg);
+	ch->outer = set_active_memcg(relay_pays_for_host(ch->memcg));
 	set_no_oom(ch->memcg);
 }
 

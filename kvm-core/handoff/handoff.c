@@ -309,7 +309,7 @@ static int move_thread(void *arg)
 	core_mm_use(mm);
 	core_charge_begin(&mv->charge, mm);
 	take_permission(owner->pid);
-	core_replay_begin(&mv->mark, pid_nr(owner->pid));
+	core_replay_begin(&mv->mark, pid_nr(owner->pid), mv->charge.memcg);
 
 	if (mv->adopt)
 		mv->error = core_adopt_begin(mv);

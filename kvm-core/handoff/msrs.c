@@ -192,6 +192,25 @@ int core_msrs_prepare(struct core_move *mv, struct core_file *cf,
 	return 0;
 }
 
+/*
+ * The first that asks KVM for one of Hyper-V's has it allocate what is behind them. Without
+ * memory KVM has no such MSR, it says: then it is asked once more if there is some.
+ */
+static long read_batch(struct core_file *cf, struct kvm_msrs *batch)
+{
+	const size_t enough = 2 * PAGE_SIZE;
+	long r = core_replay_ioctl(cf->file, KVM_GET_MSRS, batch);
+	void *p;
+
+	if (r < 0 || r == batch->nmsrs)
+		return r;
+	p = kmalloc(enough, GFP_KERNEL_ACCOUNT);
+	if (!p)
+		return -ENOMEM;
+	kfree(p);
+	return core_replay_ioctl(cf->file, KVM_GET_MSRS, batch);
+}
+
 /**
  * core_msrs_read - the MSRs of the source
  * @mv: the handoff
@@ -216,7 +235,7 @@ int core_msrs_read(struct core_move *mv, struct core_file *cf,
 		n = min_t(u32, st->msrs->nmsrs - i, MSR_BATCH);
 		st->batch->nmsrs = n;
 		memcpy(st->batch->entries, e + i, n * sizeof(*e));
-		r = core_replay_ioctl(cf->file, KVM_GET_MSRS, st->batch);
+		r = read_batch(cf, st->batch);
 		if (r < 0)
 			return core_move_fail(mv, r, "vCPU %d: KVM_GET_MSRS",
 					      cf->id);

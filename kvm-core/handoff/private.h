@@ -205,7 +205,7 @@ void core_adopt_commit(struct core_move *mv);
 
 /* replay.c */
 void core_mm_use(struct mm_struct *mm);
-void core_replay_begin(struct core_mark *mark, pid_t pid);
+void core_replay_begin(struct core_mark *mark, pid_t pid, struct mem_cgroup *memcg);
 void core_nowait_begin(struct core_mark *mark);
 void core_nowait_end(struct core_mark *mark);
 long core_replay_ioctl(struct file *file, unsigned int cmd, const void *arg);

@@ -21,14 +21,16 @@
  * core_replay_begin - from here on the current task calls for a handoff
  * @mark: filled in; has to stay until core_mark_clear()
  * @pid: process of the VM, in the initial namespace
+ * @memcg: who pays for what is allocated
  *
  * Context: process.
  */
-void core_replay_begin(struct core_mark *mark, pid_t pid)
+void core_replay_begin(struct core_mark *mark, pid_t pid, struct mem_cgroup *memcg)
 {
 	memset(mark, 0, sizeof(*mark));
 	mark->replay = true;
 	mark->pid = pid;
+	mark->memcg = memcg;
 	core_mark_set(mark);
 }
 

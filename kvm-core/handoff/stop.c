@@ -20,7 +20,7 @@ static void do_work(struct core_move *mv, struct core_file *cf)
 	struct core_mark mark;
 
 	core_charge_begin(&charge, current->mm);
-	core_replay_begin(&mark, 0);
+	core_replay_begin(&mark, 0, charge.memcg);
 	core_nowait_begin(&mark);
 	vcpu->result = vcpu->work(mv, cf);
 	core_nowait_end(&mark);
