@@ -16,6 +16,7 @@
 #include <linux/vfio.h>
 
 #include <kvm-core/descriptor.h>
+#include <relay/compat.h>
 
 #include "private.h"
 
@@ -175,10 +176,8 @@ const void *kind_container(struct file *file)
  */
 bool kind_is_in(struct file *file, u32 kind, const void *container)
 {
-	const struct vfio_device *device = file->private_data;
-
-	return group_is_in(kind == VFIO_KEEPALIVE_DEVICE ? device->group : file->private_data,
-			   container);
+	return group_is_in(kind == VFIO_KEEPALIVE_DEVICE ? relay_vfio_device(file)->group :
+							   file->private_data, container);
 }
 
 /**
