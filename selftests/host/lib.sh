@@ -53,14 +53,19 @@ host_kernel()
 	rm -rf "${tmp:?}/boot" "${tmp:?}/usr"
 	depmod -b "$tmp" "$kver"
 	# The compressed ELF file lies in the bzImage at payload_offset, counted from
-	# the end of the real-mode sectors; four bytes of length follow the xz stream.
+	# the end of the real-mode sectors; four bytes of length follow what is compressed.
 	f=$tmp/vmlinuz
 	sects=$(od -An -tu1 -j 497 -N 1 "$f")
 	off=$(od -An -tu4 -j 584 -N 4 "$f")
 	len=$(od -An -tu4 -j 588 -N 4 "$f")
 	{ tail -c +$(((sects + 1) * 512 + off + 1)) "$f" || true; } 2>/dev/null |
-		head -c $((len - 4)) |
-		xz -dc >"$tmp/vmlinux"
+		head -c $((len - 4)) >"$tmp/payload"
+	case $(od -An -tx1 -N 4 "$tmp/payload") in
+	' fd 37 7a 58') xz -dc <"$tmp/payload" >"$tmp/vmlinux" ;;
+	' 28 b5 2f fd') relay_need zstd && zstd -qdc <"$tmp/payload" >"$tmp/vmlinux" ;;
+	*) relay_say "kernel $kver is compressed in another way than xz or zstd"; exit 203 ;;
+	esac
+	rm "$tmp/payload"
 	mv "$tmp" "$out"
 	echo "$out"
 )
@@ -71,7 +76,7 @@ HOST_DEBUG=-relay-
 # host_debug_version: print the release of linux-source that the debug kernels are of.
 host_debug_version()
 {
-	"$HOST_DIR/../../scripts/kvm-source" -l | tail -n 1
+	"$HOST_DIR/../../scripts/kvm-source" -s 6.1 -l | tail -n 1
 }
 
 # host_debug KIND: print the directory of the debug kernel that is of KIND, kasan or kcsan;
@@ -157,6 +162,25 @@ host_debug_kver()
 	cat "$(host_debug "$1")/build/include/config/kernel.release"
 )
 
+# host_module FROM TO: a module without debug information and signature, which costs seconds
+# on Bochs, and as busybox reads it.
+host_module()
+{
+	local to=${2%.xz}
+
+	mkdir -p "${to%/*}"
+	case $1 in
+	*.xz)
+		xz -dc "$1" >"$to.tmp"
+		strip -g -o "$to" "$to.tmp"
+		rm "$to.tmp"
+		;;
+	*)
+		strip -g -o "$to" "$1"
+		;;
+	esac
+}
+
 # host_base KVER: print the base initramfs for the kernel KVER.
 host_base()
 (
@@ -213,10 +237,7 @@ host_base()
 		modprobe -S "$kver" -d "$kernel" --show-depends "$m" 2>/dev/null || true
 	done | sed -n 's/^insmod \([^ ]*\).*/\1/p' | sort -u >"$tmp/modules"
 	while read -r f; do
-		n=$t/lib/modules/$kver/${f#*"/lib/modules/$kver/"}
-		mkdir -p "${n%/*}"
-		# Without debug information and signature, which costs seconds on Bochs.
-		strip -g -o "$n" "$f"
+		host_module "$f" "$t/lib/modules/$kver/${f#*"/lib/modules/$kver/"}"
 	done <"$tmp/modules"
 	cp "$kernel/lib/modules/$kver"/modules.{order,builtin,builtin.modinfo} \
 		"$t/lib/modules/$kver/"
@@ -339,10 +360,7 @@ host_qemu_image()
 		modprobe -S "$kver" -d "$kernel" --show-depends "$m" 2>/dev/null || true
 	done | sed -n 's/^insmod \([^ ]*\).*/\1/p' | sort -u >"$tmp/modules"
 	while read -r f; do
-		n=$t/lib/modules/$kver/${f#*"/lib/modules/$kver/"}
-		mkdir -p "${n%/*}"
-		# Without debug information and signature, which costs seconds on Bochs.
-		strip -g -o "$n" "$f"
+		host_module "$f" "$t/lib/modules/$kver/${f#*"/lib/modules/$kver/"}"
 	done <"$tmp/modules"
 	cp "$kernel/lib/modules/$kver"/modules.{order,builtin} "$t/lib/modules/$kver/"
 	depmod -b "$t" "$kver" 2>/dev/null
