@@ -2,6 +2,7 @@
 /* vmm-faults: what is refused before the VM stops, and a move that is only tried. */
 #include <errno.h>
 #include <linux/kvm_core.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -65,6 +66,48 @@ void test_unmovable(void)
 	ok &= !mv.attempts && !mv.downtime_ns;
 	ok &= trial_end(t);
 	result(ok, "what cannot be moved is refused before the VM stops\n");
+}
+
+/* An ioctl of which only some series know, and their headers: KVM_SET_USER_MEMORY_REGION2. */
+struct region2 {
+	struct kvm_userspace_memory_region region;
+	__u64 memfd_offset;
+	__u32 memfd;
+	__u32 reserved[29];
+};
+
+#define SET_REGION2	_IOW(KVMIO, 0x49, struct region2)
+#define CAP_REGION2	231
+
+void test_unknown(void)
+{
+	void *page = aligned_alloc(4096, 4096);
+	struct region2 region = {
+		.region = {
+			.slot = 200, .guest_phys_addr = 0x70000000,
+			.memory_size = 4096, .userspace_addr = (unsigned long)page,
+		},
+	};
+	struct trial *t = trial_run("hlt");
+	struct kvm_core_move mv = { 0 };
+	bool ok;
+	int r;
+
+	if (ioctl(t->vm->fd, KVM_CHECK_EXTENSION, CAP_REGION2) <= 0) {
+		trial_end(t);
+		free(page);
+		result_skip("a handoff knows all ioctls of this KVM\n");
+		return;
+	}
+	vm_pause(t->vm);
+	ok = !ioctl(t->vm->fd, SET_REGION2, &region);
+	vm_resume(t->vm);
+	r = move_fd(t->vm->fd, faults_to, &mv);
+	ok &= says(&mv, r, EOPNOTSUPP, KVM_CORE_STAGE_RECORD,
+		   "KVM_SET_USER_MEMORY_REGION2 was used");
+	ok &= trial_end(t);
+	free(page);
+	result(ok, "an ioctl that a handoff does not know is refused by its name\n");
 }
 
 void test_closed_vcpu(void)

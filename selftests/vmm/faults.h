@@ -48,6 +48,7 @@ int ioctl_32(int fd, unsigned long cmd, long arg);
 void test_dry_run(void);
 void test_bad_input(void);
 void test_unmovable(void);
+void test_unknown(void);
 void test_closed_vcpu(void);
 
 /* faults-memory.c */

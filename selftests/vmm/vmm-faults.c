@@ -172,10 +172,11 @@ int main(int argc, char **argv)
 			test_signals();
 		result_finish();
 	}
-	result_plan(23 + KVM_CORE_STAGES);
+	result_plan(24 + KVM_CORE_STAGES);
 	test_dry_run();
 	test_bad_input();
 	test_unmovable();
+	test_unknown();
 	test_closed_vcpu();
 	test_pages();
 	test_stats();
