@@ -125,6 +125,21 @@ static long core_hp_invoke(void *data)
 	return call->fn(call->cpu);
 }
 
+/* Of an instance's callbacks the one for a CPU that goes, on those that are below @end. */
+static void core_hp_undo(struct core_instance *ci, enum core_hp hp, int end)
+{
+	int cpu;
+
+	if (!ci->teardown[hp])
+		return;
+	for_each_online_cpu(cpu) {
+		struct core_hp_call call = { ci->teardown[hp], cpu };
+
+		if (cpu < end)
+			work_on_cpu(cpu, core_hp_invoke, &call);
+	}
+}
+
 /**
  * kvm_core_cpuhp_setup - an instance's callbacks for one of KVM's cpuhp states
  * @inst: the instance
@@ -157,6 +172,7 @@ int kvm_core_cpuhp_setup(struct kvm_core_instance *inst, int state, bool invoke,
 
 			r = work_on_cpu(cpu, core_hp_invoke, &call);
 			if (r) {
+				core_hp_undo(ci, hp, cpu);
 				ci->startup[hp] = NULL;
 				ci->teardown[hp] = NULL;
 				break;
@@ -181,19 +197,13 @@ void kvm_core_cpuhp_remove(struct kvm_core_instance *inst, int state,
 {
 	struct core_instance *ci = core_of(inst);
 	int hp = core_hp_of(state);
-	int cpu;
 
 	if (WARN_ON_ONCE(hp < 0))
 		return;
 
 	cpus_read_lock();
-	if (invoke && ci->teardown[hp]) {
-		for_each_online_cpu(cpu) {
-			struct core_hp_call call = { ci->teardown[hp], cpu };
-
-			work_on_cpu(cpu, core_hp_invoke, &call);
-		}
-	}
+	if (invoke)
+		core_hp_undo(ci, hp, nr_cpu_ids);
 	ci->startup[hp] = NULL;
 	ci->teardown[hp] = NULL;
 	cpus_read_unlock();

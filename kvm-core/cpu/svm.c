@@ -370,7 +370,8 @@ bool kvm_core_sev_last(struct kvm_core_instance *inst)
 
 	mutex_lock(&core_lock);
 	list_for_each_entry(ci, &core_instances, link)
-		if (ci->inst != inst && ci->sev_capacity[0])
+		if (ci->inst != inst &&
+		    (ci->sev_capacity[0] || ci->sev_capacity[1]))
 			last = false;
 	mutex_unlock(&core_lock);
 	return last;
