@@ -236,6 +236,30 @@ static enum watch_result judge_ticks(struct watch *w, unsigned int i)
 	return WATCH_OK;
 }
 
+/*
+ * Every interrupt that the guest counted was answered. It counts first, and its thread may
+ * lose the CPU for any time before it answers.
+ */
+static bool answered(struct watch *w, unsigned int i, __u64 arg)
+{
+	(void)arg;
+	return VMM_LOAD(vm_cpu_page(w->mem, i)->count[0]) <= w->acked[i];
+}
+
+static bool has_irqs(const struct watch *w)
+{
+	switch (w->shape.guest) {
+	case GUEST_irqfd_msi:
+	case GUEST_irqfd_pin:
+	case GUEST_irqfd_level:
+	case GUEST_hv_event:
+	case GUEST_hv_sint:
+		return true;
+	default:
+		return false;
+	}
+}
+
 enum watch_result watch_finish(struct watch *w)
 {
 	static const __u64 none[GUEST_MAX_CPUS];
@@ -246,8 +270,13 @@ enum watch_result watch_finish(struct watch *w)
 	r = until(w, "waiting for the guest's orderly end", finished, none);
 	if (r != WATCH_OK)
 		return r;
-	/* Answers that were on their way when the guest ended. */
+	/* What was on its way when the guest ended, and one that would be too many. */
 	watch_pump(w, 20);
+	if (has_irqs(w)) {
+		r = until(w, "waiting for the last answers", answered, none);
+		if (r != WATCH_OK)
+			return r;
+	}
 	for (i = 0; i < n; i++) {
 		struct guest_cpu *c = vm_cpu_page(w->mem, i);
 		struct guest_cpu *to = vm_cpu_page(w->mem, (i + 1) % n);
