@@ -76,6 +76,21 @@ static void leave_guest_soon(struct core_vcpu *vcpu)
 	spin_unlock(&vcpu->kick);
 }
 
+/*
+ * The flag may be there for work that waits for this thread. Of those who add such work to a
+ * thread that can be in KVM_RUN only io_uring sets it (TWA_SIGNAL), and the VMM has to be told
+ * then. All others are content with TIF_NOTIFY_RESUME, which KVM looks at: on 6.12 the
+ * scheduler adds work to every thread every 100 ms (task_mm_cid_work).
+ */
+static bool has_signalling_work(void)
+{
+#ifdef CONFIG_IO_URING
+	return current->io_uring && task_work_pending(current);
+#else
+	return false;
+#endif
+}
+
 static void stay_in_kernel(struct core_vcpu *vcpu)
 {
 	spin_lock(&vcpu->kick);
@@ -84,7 +99,7 @@ static void stay_in_kernel(struct core_vcpu *vcpu)
 		clear_thread_flag(TIF_NOTIFY_SIGNAL);
 		/* As task_work_add() has it: first the work, then the flag. */
 		smp_mb__after_atomic();
-		if (task_work_pending(current))
+		if (has_signalling_work())
 			set_thread_flag(TIF_NOTIFY_SIGNAL);
 	}
 	spin_unlock(&vcpu->kick);
@@ -161,7 +176,10 @@ static long vcpu_run(struct file *file, struct core_file *cf, unsigned long arg)
 				/* The instance has something to finish first. */
 				leave_guest_soon(vcpu);
 		} else if (signal_pending(current)) {
-			break;
+			/* Unless it is the kick of the next handoff. */
+			smp_rmb();
+			if (!wanted(vcpu))
+				break;
 		}
 	}
 	xchg(&vcpu->runner, NULL);
