@@ -153,7 +153,7 @@ static long session_keyring(void)
 	return syscall(SYS_keyctl, KEYCTL_GET_KEYRING_ID, KEY_SPEC_SESSION_KEYRING, 1);
 }
 
-/* That is work for the parent's thread, which needs no signal: it is done when it leaves the guest. */
+/* That is work for the parent's thread without a signal: it is done when that leaves the guest. */
 static bool give_keyring(pid_t pid, int arg)
 {
 	(void)arg;
