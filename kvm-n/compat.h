@@ -256,6 +256,15 @@ bool kvm_dirty_ring_soft_full(struct kvm_dirty_ring *ring)		\
 	((vcpu)->arch.nmi_pending + atomic_read(&(vcpu)->arch.nmi_queued))
 #endif
 
+/* Whether the VMM has set a TSC, where KVM asks for that. */
+#ifdef RELAY_HAVE_USER_SET_TSC
+#define relay_tsc_set(arch) ((arch)->user_set_tsc)
+#define relay_tsc_set_put(arch, set) ((arch)->user_set_tsc = (set))
+#else
+#define relay_tsc_set(arch) true
+#define relay_tsc_set_put(arch, set) do { } while (0)
+#endif
+
 #ifdef RELAY_HAVE_PUT_ROOT_SHARED
 #define relay_put_root(kvm, root) kvm_tdp_mmu_put_root(kvm, root, true)
 #else

@@ -5,6 +5,7 @@
  */
 #include <linux/kvm_host.h>
 
+#include "compat.h"
 #include "i8254.h"
 #include "ioapic.h"
 #include "irq.h"
@@ -74,6 +75,7 @@ static void settle_tscs(struct kvm *kvm, struct kvm_core_vm_extra *extra)
 	extra->tsc_first.nsec = ka->cur_tsc_nsec;
 	extra->tsc_first.write = ka->cur_tsc_write;
 	extra->tsc_first.offset = ka->cur_tsc_offset;
+	extra->tsc_set = relay_tsc_set(ka);
 	raw_spin_unlock_irqrestore(&ka->tsc_write_lock, flags);
 }
 
@@ -172,6 +174,7 @@ static void adopt_tscs(struct kvm *kvm, const struct kvm_core_vm_extra *extra)
 	ka->cur_tsc_nsec = extra->tsc_first.nsec;
 	ka->cur_tsc_write = extra->tsc_first.write;
 	ka->cur_tsc_offset = extra->tsc_first.offset;
+	relay_tsc_set_put(ka, extra->tsc_set);
 	kvm_for_each_vcpu(i, vcpu, kvm)
 		match += vcpu->arch.this_tsc_generation == ka->cur_tsc_generation;
 	match = max(match - 1, 0);

@@ -16,7 +16,7 @@
 #include <linux/types.h>
 #include <linux/percpu-defs.h>
 
-#define KVM_CORE_ABI 8
+#define KVM_CORE_ABI 9
 
 /* Instances have numbers of 1 to KVM_CORE_MAX_NUMBER. */
 #define KVM_CORE_MAX_NUMBER 99
@@ -192,6 +192,7 @@ struct kvm_core_vcpu_extra {
  * @clock_ahead: by how many ns the target's kvmclock is, when all other state is there;
  *		filled in by kvm-core
  * @old_kvmclock: the first vCPU's guest uses the old MSR of kvmclock
+ * @tsc_set:	the VMM has set a TSC: its next write may be taken for one that is to match
  */
 struct kvm_core_vm_extra {
 #ifndef __GENKSYMS__
@@ -209,6 +210,7 @@ struct kvm_core_vm_extra {
 	s64 clock_ahead;
 	u16 pic_lines[2];
 	bool old_kvmclock;
+	bool tsc_set;
 #endif
 };
 

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/timex.h>
+#include <unistd.h>
 #include <kselftest.h>
 #include "kept.h"
 #include "mini.h"
@@ -97,5 +98,50 @@ void kept_clock(void)
 		m.ok = false;
 	}
 	ksft_print_msg("at most %lld ns beside the host's\n", most);
+	kept_end(&m, what);
+}
+
+#define MSR_TSC		0x10
+#define FIRST_TSC	1000
+
+/*
+ * A vCPU's TSC after its VMM has set it for the first time, and to much less than what has
+ * passed since it was made: -1 if KVM has taken that for the time of the vCPU's making,
+ * which it does within a second.
+ */
+static int first_tsc(struct mini *m, bool moved)
+{
+	__u64 value = 0;
+	int khz;
+
+	mini_begin(m);
+	mini_boot(m, code_out, sizeof(code_out));
+	khz = ioctl(m->vcpu[0], KVM_GET_TSC_KHZ, 0);
+	usleep(200000);
+	if (moved)
+		mini_move(m, 1);
+	if (m->ok && (khz <= 0 || !mini_msr_set(m, MSR_TSC, FIRST_TSC) ||
+		      !mini_msr_get(m, MSR_TSC, &value)))
+		mini_fail(m, "the TSC");
+	return value > 200000ull * khz / 1000 ? -1 : 0;
+}
+
+void kept_first_tsc(void)
+{
+	static const char what[] = "a VMM's first write of a TSC is taken as it is";
+	struct mini m;
+	int control;
+
+	control = first_tsc(&m, false);
+	if (m.ok && control) {
+		mini_end(&m);
+		kept_skip(what, "not by this KVM");
+		return;
+	}
+	mini_end(&m);
+	if (first_tsc(&m, true) && m.ok) {
+		snprintf(m.why, sizeof(m.why), "it is taken for one that is to match");
+		m.ok = false;
+	}
 	kept_end(&m, what);
 }

@@ -26,6 +26,7 @@ void kept_pic(void);
 
 /* kept-clock.c */
 void kept_clock(void);
+void kept_first_tsc(void);
 
 /* kept-nested.c */
 void kept_exception(void);
