@@ -25,6 +25,7 @@ struct call {
 	int		fd;
 	unsigned long	cmd;
 	unsigned long	arg;
+	bool		idle;		/* runs when its CPU has nothing else to do */
 	pthread_t	thread;
 	pid_t		tid;
 	bool		done;
@@ -34,7 +35,10 @@ struct call {
 static void *call_main(void *arg)
 {
 	struct call *c = arg;
+	struct sched_param none = { 0 };
 
+	if (c->idle && sched_setscheduler(0, SCHED_IDLE, &none))
+		exit(1);
 	VMM_STORE(c->tid, (pid_t)syscall(SYS_gettid));
 	c->error = ioctl(c->fd, c->cmd, c->arg) < 0 ? errno : 0;
 	VMM_STORE(c->done, true);
@@ -349,25 +353,27 @@ static struct kvm_dirty_gfn *backlog(struct ring *r)
 
 /*
  * One thread resets all rings, and is busy with the second. This one resets the first,
- * where nothing is left to do. True when the TLBs were flushed by then; @met when the
- * other thread was under way all the time.
+ * where nothing is left to do: it takes the CPU from the other. True when the TLBs were flushed
+ * by then; @met when the other thread was under way all the time.
  */
 static bool reset_beside(struct vm *vm, struct ring ring[2], bool *met)
 {
-	struct call all = { .fd = vm->fd, .cmd = KVM_RESET_DIRTY_RINGS };
+	struct call all = { .fd = vm->fd, .cmd = KVM_RESET_DIRTY_RINGS, .idle = true };
 	struct kvm_dirty_gfn *second;
 	__u64 before, after;
 	int found;
 
 	protect_all(vm);
 	tell(vm, DIRTY(0, DIRTY_SEQUENTIAL) | DIRTY(1, DIRTY_SEQUENTIAL));
+	vm_resume(vm);
 	second = backlog(&ring[1]);
 	backlog(&ring[0]);
-	tell(vm, DIRTY_IDLE);
+	/* Nobody else wants the CPU. */
+	vm_pause(vm);
 	before = flushes(vm);
 	call_start(&all);
 	while (VMM_LOAD(second->flags) & KVM_DIRTY_GFN_F_RESET)
-		sched_yield();
+		usleep(20);
 	found = ring_reset(&ring[0]);
 	after = flushes(vm);
 	*met = !VMM_LOAD(all.done) && !found;
@@ -381,18 +387,22 @@ static void test_reset_beside(const char *dev)
 	struct vm *vm = vm_start(dev, 2, 2048, 512);
 	unsigned int i, met = 0, early = 0;
 	struct ring ring[2];
+	cpu_set_t all, one;
 	bool at_once;
 
 	if (ring_open(&ring[0], &vm->vcpu[0]) || ring_open(&ring[1], &vm->vcpu[1]))
 		exit(1);
-	vm_resume(vm);
+	CPU_ZERO(&one);
+	CPU_SET(0, &one);
+	if (sched_getaffinity(0, sizeof(all), &all) || sched_setaffinity(0, sizeof(one), &one))
+		exit(1);
 	for (i = 0; i < 200 && met < 10; i++) {
 		bool flushed = reset_beside(vm, ring, &at_once);
 
 		met += at_once;
 		early += at_once && !flushed;
 	}
-	vm_pause(vm);
+	sched_setaffinity(0, sizeof(all), &all);
 	ksft_print_msg("%u of %u resets met the other thread's; %u before a flush\n", met,
 		       i, early);
 	check(met >= 10 && !early, "a reset that finds nothing returns after a flush too");
