@@ -13,7 +13,7 @@ on_series()
 
 	if [ -e "${KVM_RELAY_BUILD:-$top/build}/../build-$series/kvm-core.ko" ] &&
 		[ "$(basename "${KVM_RELAY_BUILD:-build}")" != "build-$series" ]; then
-		export KVM_RELAY_KVER=$series KVM_RELAY_BUILD=$top/build-$series
+		local -x KVM_RELAY_KVER=$series KVM_RELAY_BUILD=$top/build-$series
 		for test; do
 			"$top/selftests/tests/$test" || rc=1
 		done
