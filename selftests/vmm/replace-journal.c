@@ -88,6 +88,7 @@ static void finish(struct journal_cpu *j, struct vcpu *c)
 
 void journal_commit(struct replace_vmm *v, struct vcpu *c)
 {
+	const bool write = c->run->exit_reason == KVM_EXIT_MMIO && c->run->mmio.is_write;
 	struct journal_cpu *j = &v->journal->cpu[c->id];
 	__u32 valid = j->word & VALID;
 
@@ -97,6 +98,8 @@ void journal_commit(struct replace_vmm *v, struct vcpu *c)
 	replace_die(v, DIE_EXIT_NOTED);
 	finish(j, c);
 	replace_die(v, DIE_EXIT_DONE);
+	if (write)
+		replace_die(v, DIE_WRITE_DONE);
 }
 
 static void undo(struct journal_cpu *j, struct vcpu *c)

@@ -36,6 +36,7 @@ enum die {
 	DIE_EXIT_MARKED,	/* kvm_run does, too */
 	DIE_EXIT_DONE,		/* and KVM_RUN was not called */
 	DIE_POINTS,
+	DIE_WRITE_DONE = DIE_POINTS,	/* the same, of a write that KVM has behind it */
 };
 
 /* How it ends there. */
