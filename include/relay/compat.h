@@ -112,22 +112,45 @@ static inline void relay_eventfd_signal(struct eventfd_ctx *ctx)
 #define RELAY_VFIO_RELEASE
 #endif
 
-/* Ioctls of which only some series know, NAME() of each. */
+/*
+ * Ioctls and capabilities that a handoff knows and only some series have. Where KVM has them
+ * not they are none of any, which instances refuse.
+ */
+#ifdef KVM_SET_USER_MEMORY_REGION2
+#define RELAY_SET_REGION2 KVM_SET_USER_MEMORY_REGION2
+#define RELAY_REGION2_LEN sizeof(struct kvm_userspace_memory_region2)
+#define RELAY_GUEST_MEMFD KVM_MEM_GUEST_MEMFD
+#else
+#define RELAY_SET_REGION2 (~0u)
+#define RELAY_REGION2_LEN 0
+#define RELAY_GUEST_MEMFD 0
+#endif
 #ifdef KVM_PRE_FAULT_MEMORY
+#define RELAY_PRE_FAULT KVM_PRE_FAULT_MEMORY
+#else
+#define RELAY_PRE_FAULT (~0u)
+#endif
+#ifdef KVM_CAP_X86_APIC_BUS_CYCLES_NS
+#define RELAY_CAP_BUS_CYCLES KVM_CAP_X86_APIC_BUS_CYCLES_NS
+#else
+#define RELAY_CAP_BUS_CYCLES (~0u)
+#endif
+
+/* Has the task work of io_uring's, or may it have? */
+#ifdef CONFIG_IO_URING
+#define relay_uses_io_uring(task) (!!(task)->io_uring)
+#else
+#define relay_uses_io_uring(task) false
+#endif
+
+/* Ioctls of which only some series know, and no handoff: NAME() of each. */
+#ifdef KVM_CREATE_GUEST_MEMFD
 #define RELAY_LATER_IOCTLS						\
 	NAME(KVM_SET_USER_MEMORY_REGION2),				\
 	NAME(KVM_SET_MEMORY_ATTRIBUTES),				\
-	NAME(KVM_CREATE_GUEST_MEMFD),					\
-	NAME(KVM_PRE_FAULT_MEMORY),
+	NAME(KVM_CREATE_GUEST_MEMFD),
 #else
 #define RELAY_LATER_IOCTLS
-#endif
-
-/* Capabilities, in the same way. */
-#ifdef KVM_CAP_X86_APIC_BUS_CYCLES_NS
-#define RELAY_LATER_CAPS NAME(KVM_CAP_X86_APIC_BUS_CYCLES_NS),
-#else
-#define RELAY_LATER_CAPS
 #endif
 
 /* Does the kernel have current->memcg_in_oom? */

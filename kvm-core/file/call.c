@@ -197,7 +197,7 @@ static long call_recorded(struct core_file *cf, struct file *file, unsigned int 
 		r = cf->inner->unlocked_ioctl(file, cmd, arg);
 	else
 		r = call_copied(file, e, (void __user *)arg);
-	if (r >= 0 && cmd == KVM_SET_USER_MEMORY_REGION)
+	if (r >= 0 && e && e->cmd == KVM_SET_USER_MEMORY_REGION)
 		core_above.dirty_region(cf->vm, (void *)e->data);
 	core_record_end(cf, cmd, e, r);
 	return r;

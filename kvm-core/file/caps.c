@@ -6,6 +6,7 @@
 #define pr_fmt(fmt) "kvm-core: " fmt
 
 #include <linux/kvm.h>
+#include <relay/compat.h>
 
 #include "core.h"
 #include "file.h"
@@ -34,6 +35,7 @@ static bool vm_cap_known(u32 cap)
 	case KVM_CAP_VM_DISABLE_NX_HUGE_PAGES:
 	case KVM_CAP_DIRTY_LOG_RING:
 	case KVM_CAP_DIRTY_LOG_RING_ACQ_REL:
+	case RELAY_CAP_BUS_CYCLES:
 		return true;
 	}
 	return false;
@@ -79,6 +81,29 @@ u32 core_cap_key(const struct kvm_enable_cap *cap)
 		return KVM_CAP_HYPERV_SYNIC;
 	}
 	return cap->cap;
+}
+
+/**
+ * core_cap_phase - when a capability is enabled again
+ * @cap: how it is enabled
+ * @usual: when most are, of this descriptor
+ *
+ * Context: any.
+ */
+enum core_phase core_cap_phase(const struct kvm_enable_cap *cap, enum core_phase usual)
+{
+	switch (cap->cap) {
+	case KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2:
+		/*
+		 * The new VM has its memslots by then: with KVM_DIRTY_LOG_INITIALLY_SET all of
+		 * their pages would be dirty, and those that are go to the VMM by dirty.c.
+		 */
+		return CORE_PHASE_ROUTE;
+	case RELAY_CAP_BUS_CYCLES:
+		/* Of a VM that has LAPICs, and no vCPU. */
+		return CORE_PHASE_PIT;
+	}
+	return usual;
 }
 
 /**

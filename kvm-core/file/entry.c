@@ -12,6 +12,7 @@
 #include <linux/overflow.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
+#include <relay/compat.h>
 
 #include "core.h"
 #include "file.h"
@@ -302,6 +303,35 @@ static struct core_entry *copy_device_attr(struct core_record *rec, const void _
 	return e;
 }
 
+static struct core_entry *copy_region(struct core_record *rec, const void __user *arg,
+				      size_t len)
+{
+	struct core_entry *e = copy(rec, arg, len);
+
+	if (!IS_ERR(e))
+		e->key[0] = ((struct kvm_userspace_memory_region *)e->data)->slot;
+	return e;
+}
+
+/*
+ * KVM_SET_USER_MEMORY_REGION2 without a guest_memfd does what KVM_SET_USER_MEMORY_REGION does,
+ * whose argument it begins with, and becomes that. With one it is unknown.
+ */
+static struct core_entry *copy_region2(struct core_record *rec, const void __user *arg)
+{
+	struct core_entry *e = copy_region(rec, arg, RELAY_REGION2_LEN);
+
+	if (IS_ERR(e))
+		return e;
+	if (((struct kvm_userspace_memory_region *)e->data)->flags & RELAY_GUEST_MEMFD) {
+		core_entry_free(rec, e);
+		return NULL;
+	}
+	e->cmd = KVM_SET_USER_MEMORY_REGION;
+	e->len = sizeof(struct kvm_userspace_memory_region);
+	return e;
+}
+
 /**
  * core_entry_copy_of - an entry with what an ioctl's argument leads to, of those that are
  * no structure of one size
@@ -353,11 +383,9 @@ struct core_entry *core_entry_copy_of(struct core_record *rec, unsigned int cmd,
 			e->key[0] = core_cap_key((void *)e->data);
 		return e;
 	case KVM_SET_USER_MEMORY_REGION:
-		e = copy(rec, arg, sizeof(struct kvm_userspace_memory_region));
-		if (!IS_ERR(e))
-			e->key[0] = ((struct kvm_userspace_memory_region *)
-				     e->data)->slot;
-		return e;
+		return copy_region(rec, arg, sizeof(struct kvm_userspace_memory_region));
+	case RELAY_SET_REGION2:
+		return RELAY_REGION2_LEN ? copy_region2(rec, arg) : NULL;
 	case KVM_REGISTER_COALESCED_MMIO:
 	case KVM_UNREGISTER_COALESCED_MMIO:
 		e = copy(rec, arg, sizeof(struct kvm_coalesced_mmio_zone));

@@ -66,7 +66,6 @@ static const struct name caps[] = {
 	NAME(KVM_CAP_SGX_ATTRIBUTE),
 	NAME(KVM_CAP_VM_COPY_ENC_CONTEXT_FROM),
 	NAME(KVM_CAP_VM_MOVE_ENC_CONTEXT_FROM),
-	RELAY_LATER_CAPS
 };
 
 static const char *find(const struct name *names, size_t n, unsigned int number,

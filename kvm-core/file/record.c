@@ -16,6 +16,7 @@
 #include <linux/log2.h>
 #include <linux/overflow.h>
 #include <linux/slab.h>
+#include <relay/compat.h>
 
 #include "core.h"
 #include "file.h"
@@ -46,6 +47,7 @@ static const struct rule vm_rules[] = {
 	{ KVM_SET_GSI_ROUTING, OTHER, CORE_PHASE_ROUTE },
 	{ KVM_IOEVENTFD, OTHER, CORE_PHASE_BUS },
 	{ KVM_IRQFD, OTHER, CORE_PHASE_IRQ },
+	{ RELAY_SET_REGION2, OTHER, CORE_PHASE_MEM },
 	{ KVM_SET_TSS_ADDR, VALUE, CORE_PHASE_VM },
 	{ KVM_SET_IDENTITY_MAP_ADDR, FIXED, CORE_PHASE_VM },
 	{ KVM_SET_BOOT_CPU_ID, VALUE, CORE_PHASE_VM },
@@ -159,6 +161,7 @@ bool core_record_is_state(const struct core_file *cf, unsigned int cmd)
 		case KVM_NMI:
 		case KVM_SMI:
 		case KVM_TRANSLATE:
+		case RELAY_PRE_FAULT:
 		case KVM_KVMCLOCK_CTRL:
 		case KVM_X86_SET_MCE:
 		case KVM_XEN_VCPU_GET_ATTR:
@@ -291,15 +294,10 @@ struct core_entry *core_record_begin(struct core_file *cf, unsigned int cmd,
 	}
 	if (IS_ERR_OR_NULL(e))
 		return e;
-	e->cmd = cmd;
-	e->phase = rule->phase;
-	/*
-	 * The new VM has its memslots by then: with KVM_DIRTY_LOG_INITIALLY_SET all of
-	 * their pages would be dirty, and those that are go to the VMM by dirty.c.
-	 */
-	if (cmd == KVM_ENABLE_CAP &&
-	    e->key[0] == KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2)
-		e->phase = CORE_PHASE_ROUTE;
+	if (!e->cmd)
+		e->cmd = cmd;
+	e->phase = cmd == KVM_ENABLE_CAP ? core_cap_phase((void *)e->data, rule->phase) :
+					   rule->phase;
 	return e;
 }
 

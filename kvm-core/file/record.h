@@ -119,6 +119,7 @@ void core_entry_free(struct core_record *rec, struct core_entry *e);
 /* caps.c */
 bool core_cap_known(const struct core_file *cf, u32 cap);
 u32 core_cap_key(const struct kvm_enable_cap *cap);
+enum core_phase core_cap_phase(const struct kvm_enable_cap *cap, enum core_phase usual);
 void core_cap_add(struct kvm_enable_cap *cap, const struct kvm_enable_cap *old);
 
 /* names.c */

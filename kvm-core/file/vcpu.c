@@ -13,6 +13,7 @@
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/task_work.h>
+#include <relay/compat.h>
 
 #include "core.h"
 #include "file.h"
@@ -84,11 +85,7 @@ static void leave_guest_soon(struct core_vcpu *vcpu)
  */
 static bool has_signalling_work(void)
 {
-#ifdef CONFIG_IO_URING
-	return current->io_uring && task_work_pending(current);
-#else
-	return false;
-#endif
+	return relay_uses_io_uring(current) && task_work_pending(current);
 }
 
 static void stay_in_kernel(struct core_vcpu *vcpu)

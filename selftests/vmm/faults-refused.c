@@ -68,45 +68,26 @@ void test_unmovable(void)
 	result(ok, "what cannot be moved is refused before the VM stops\n");
 }
 
-/* An ioctl of which only some series know, and their headers: KVM_SET_USER_MEMORY_REGION2. */
-struct region2 {
-	struct kvm_userspace_memory_region region;
-	__u64 memfd_offset;
-	__u32 memfd;
-	__u32 reserved[29];
-};
-
-#define SET_REGION2	_IOW(KVMIO, 0x49, struct region2)
-#define CAP_REGION2	231
-
+/* KVM_XEN_HVM_CONFIG with nothing in it, where KVM has Xen's interface. */
 void test_unknown(void)
 {
-	void *page = aligned_alloc(4096, 4096);
-	struct region2 region = {
-		.region = {
-			.slot = 200, .guest_phys_addr = 0x70000000,
-			.memory_size = 4096, .userspace_addr = (unsigned long)page,
-		},
-	};
+	struct kvm_xen_hvm_config config = { 0 };
 	struct trial *t = trial_run("hlt");
 	struct kvm_core_move mv = { 0 };
 	bool ok;
 	int r;
 
-	if (ioctl(t->vm->fd, KVM_CHECK_EXTENSION, CAP_REGION2) <= 0) {
+	if (ioctl(t->vm->fd, KVM_CHECK_EXTENSION, KVM_CAP_XEN_HVM) <= 0) {
 		trial_end(t);
-		free(page);
 		result_skip("a handoff knows all ioctls of this KVM\n");
 		return;
 	}
 	vm_pause(t->vm);
-	ok = !ioctl(t->vm->fd, SET_REGION2, &region);
+	ok = !ioctl(t->vm->fd, KVM_XEN_HVM_CONFIG, &config);
 	vm_resume(t->vm);
 	r = move_fd(t->vm->fd, faults_to, &mv);
-	ok &= says(&mv, r, EOPNOTSUPP, KVM_CORE_STAGE_RECORD,
-		   "KVM_SET_USER_MEMORY_REGION2 was used");
+	ok &= says(&mv, r, EOPNOTSUPP, KVM_CORE_STAGE_RECORD, "KVM_XEN_HVM_CONFIG was used");
 	ok &= trial_end(t);
-	free(page);
 	result(ok, "an ioctl that a handoff does not know is refused by its name\n");
 }
 

@@ -28,6 +28,11 @@ void kept_pic(void);
 void kept_clock(void);
 void kept_first_tsc(void);
 
+/* kept-later.c */
+void kept_region2(void);
+void kept_pre_fault(void);
+void kept_bus_cycles(void);
+
 /* kept-nested.c */
 void kept_exception(void);
 
