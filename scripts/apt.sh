@@ -107,10 +107,11 @@ relay_kver()
 	echo "$v"
 }
 
-# relay_depends META: the release of the headers that a package stands for.
+# relay_depends META: the release of the headers that a package stands for; nothing if apt does
+# not know it.
 relay_depends()
 {
-	apt-cache depends "$1" 2>/dev/null |
+	{ apt-cache depends "$1" 2>/dev/null || true; } |
 		sed -n 's/^ *Depends: linux-headers-\([0-9].*\)/\1/p' | head -n 1
 }
 
