@@ -4,7 +4,7 @@
 // a stack canary into every VM exit.
 @@
 struct svm_cpu_data *sd;
-identifier fn =~ "^svm_(hardware_enable|enable_virtualization_cpu)$";
+identifier fn = { svm_hardware_enable, svm_enable_virtualization_cpu };
 @@
  fn(void)
  {

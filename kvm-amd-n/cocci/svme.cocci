@@ -3,7 +3,7 @@
 // virtualization switch are the CPU's: kvm-core sets them, counted per CPU.
 @@
 identifier efer;
-identifier fn =~ "^svm_(hardware_enable|enable_virtualization_cpu)$";
+identifier fn = { svm_hardware_enable, svm_enable_virtualization_cpu };
 @@
  fn(void)
  {
@@ -25,7 +25,7 @@ identifier fn =~ "^svm_(hardware_enable|enable_virtualization_cpu)$";
  }
 
 @@
-identifier fn =~ "^svm_(hardware_disable|disable_virtualization_cpu)$";
+identifier fn = { svm_hardware_disable, svm_disable_virtualization_cpu };
 @@
  fn(void)
  {

@@ -8,7 +8,7 @@ declarer name DEFINE_PER_CPU;
 @@
 typedef u64;
 identifier cpu, phys_addr;
-identifier fn =~ "^vmx_(hardware_enable|enable_virtualization_cpu)$";
+identifier fn = { vmx_hardware_enable, vmx_enable_virtualization_cpu };
 @@
  fn(void)
  {
@@ -30,8 +30,8 @@ identifier fn =~ "^vmx_(hardware_enable|enable_virtualization_cpu)$";
  }
 
 @@
-identifier fn =~ "^vmx_(hardware_disable|disable_virtualization_cpu)$";
-identifier off =~ "^(kvm_)?cpu_vmxoff$";
+identifier fn = { vmx_hardware_disable, vmx_disable_virtualization_cpu };
+identifier off = { cpu_vmxoff, kvm_cpu_vmxoff };
 @@
  fn(void)
  {

@@ -5,7 +5,8 @@
 - static struct syscore kvm_syscore = { ... };
 
 @@
-identifier fn =~ "^kvm_(suspend|resume)$", data;
+identifier fn = { kvm_suspend, kvm_resume };
+identifier data;
 @@
  fn(
 - void *data
