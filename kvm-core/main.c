@@ -62,9 +62,13 @@ static int __init kvm_core_init(void)
 
 	core_debugfs_init();
 
-	r = core_sysfs_init();
+	r = core_history_init();
 	if (r)
 		goto err_eventfd;
+
+	r = core_sysfs_init();
+	if (r)
+		goto err_history;
 
 	r = core_device_init();
 	if (r) {
@@ -86,6 +90,8 @@ err_device:
 	core_device_exit();
 err_sysfs:
 	core_sysfs_exit();
+err_history:
+	core_history_exit();
 err_eventfd:
 	core_debugfs_exit();
 	core_eventfd_exit();
@@ -105,6 +111,7 @@ static void __exit kvm_core_exit(void)
 	core_device_exit();
 	core_vm_exit();
 	core_sysfs_exit();
+	core_history_exit();
 	core_debugfs_exit();
 	core_eventfd_exit();
 	core_cpu_exit();

@@ -6,10 +6,15 @@
 #ifndef __KVM_CORE_ADMIN_H
 #define __KVM_CORE_ADMIN_H
 
+#include <linux/types.h>
+
 struct core_instance;
 struct core_vm;
 struct kvm_core_adopt;
+struct kvm_core_failures;
+struct kvm_core_handoff;
 struct kvm_core_move;
+struct kvm_core_stats;
 
 /* control.c */
 int core_set_default(const char *name);
@@ -19,6 +24,15 @@ void core_control_exit(void);
 long core_control_move_self(struct core_vm *vm,
 			    struct kvm_core_move __user *arg);
 long core_control_adopt(struct core_vm *vm, struct kvm_core_adopt __user *arg);
+void core_control_event(char **env);
+
+/* history.c */
+int core_history_init(void);
+void core_history_exit(void);
+void core_history_add(struct core_vm *vm, const struct kvm_core_move *args, u32 flags);
+long core_history_get(struct kvm_core_handoff __user *arg);
+long core_history_stats(struct kvm_core_stats __user *arg);
+long core_history_failures(struct kvm_core_failures __user *arg);
 
 /* sysfs.c */
 int core_sysfs_init(void);

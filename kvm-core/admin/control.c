@@ -6,7 +6,9 @@
 #define pr_fmt(fmt) "kvm-core: " fmt
 
 #include <linux/capability.h>
+#include <linux/device.h>
 #include <linux/file.h>
+#include <linux/kobject.h>
 #include <linux/miscdevice.h>
 #include <linux/module.h>
 #include <linux/slab.h>
@@ -66,6 +68,17 @@ static int no_target(struct kvm_core_move *args)
 	return -ENODEV;
 }
 
+/* With what the operator sees of it afterwards. */
+static int move_vm(struct core_vm *vm, struct core_instance *to, struct kvm_core_move *args,
+		   bool own)
+{
+	int r;
+
+	r = core_move(vm, to, args, own);
+	core_history_add(vm, args, own ? KVM_CORE_HANDOFF_OWN : 0);
+	return r;
+}
+
 static int move_to(struct core_vm *vm, struct kvm_core_move *args, bool own)
 {
 	struct core_instance *to;
@@ -75,7 +88,7 @@ static int move_to(struct core_vm *vm, struct kvm_core_move *args, bool own)
 	if (!to)
 		return no_target(args);
 	args->vm = vm->id;
-	r = core_move(vm, to, args, own);
+	r = move_vm(vm, to, args, own);
 	core_put(to);
 	return r;
 }
@@ -159,7 +172,7 @@ static int do_all(struct kvm_core_move_all *all, const struct kvm_core_move *wan
 			continue;
 		all->move = *want;
 		all->move.vm = id;
-		r = core_move(vm, to, &all->move, false);
+		r = move_vm(vm, to, &all->move, false);
 		log_failure(vm, &all->move);
 		core_vm_put(vm);
 		if (!r) {
@@ -309,6 +322,12 @@ static long control_ioctl(struct file *file, unsigned int cmd, unsigned long arg
 		return ioctl_move(argp);
 	case KVM_CORE_MOVE_ALL:
 		return ioctl_move_all(argp);
+	case KVM_CORE_HISTORY:
+		return core_history_get(argp);
+	case KVM_CORE_STATS:
+		return core_history_stats(argp);
+	case KVM_CORE_FAILURES:
+		return core_history_failures(argp);
 	default:
 		return -ENOTTY;
 	}
@@ -387,6 +406,7 @@ static int adopt_to(struct core_vm *vm, struct kvm_core_adopt *args)
 	}
 	args->move.vm = vm->id;
 	r = core_adopt(vm, to, args);
+	core_history_add(vm, &args->move, KVM_CORE_HANDOFF_ADOPT);
 	if (to)
 		core_put(to);
 	return r;
@@ -418,6 +438,17 @@ long core_control_adopt(struct core_vm *vm, struct kvm_core_adopt __user *arg)
 	}
 	kfree(args);
 	return r;
+}
+
+/**
+ * core_control_event - tell udev
+ * @env: strings NAME=VALUE, NULL behind the last
+ *
+ * Context: process; sleeps.
+ */
+void core_control_event(char **env)
+{
+	kobject_uevent_env(&control_misc.this_device->kobj, KOBJ_CHANGE, env);
 }
 
 /**

@@ -335,6 +335,7 @@ static struct core_file *core_file_alloc(struct core_instance *ci,
 	cf->fops.owner = THIS_MODULE;
 	cf->fops.release = core_file_release;
 	cf->fops.llseek = inner->llseek;
+	cf->fops.show_fdinfo = core_file_fdinfo;
 	if (inner->unlocked_ioctl)
 		cf->fops.unlocked_ioctl = core_file_ioctl;
 	if (inner->compat_ioctl)

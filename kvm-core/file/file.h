@@ -292,6 +292,9 @@ void core_vm_vcpu(struct core_vm *vm, int change);
 void core_vm_switch(struct core_vm *vm, struct core_instance *ci,
 		    const void *cookie);
 
+/* fdinfo.c */
+void core_file_fdinfo(struct seq_file *m, struct file *file);
+
 /* file.c */
 int core_file_open(struct core_instance *ci, struct file *file);
 long core_file_ioctl(struct file *file, unsigned int cmd, unsigned long arg);

@@ -160,6 +160,107 @@ struct kvm_core_move_all {
 	__u32 reserved;
 };
 
+/* Of a handoff: its VM's own process asked for it */
+#define KVM_CORE_HANDOFF_OWN	(1 << 0)
+/* The VM went to another process, which asked for it */
+#define KVM_CORE_HANDOFF_ADOPT	(1 << 1)
+/* Only whether it would work was asked */
+#define KVM_CORE_HANDOFF_DRY_RUN (1 << 2)
+
+/**
+ * struct kvm_core_handoff - one handoff that has ended, of KVM_CORE_HISTORY
+ *
+ * Kept are the last ones that an operator asked for, and fewer of those that VMMs asked
+ * for, which do not push the others out. One that was refused before it began is none.
+ *
+ * @seq:	argument: the least number that is wanted, ENOENT if there is none like it
+ *		or greater; result: the number. They count from 1, without a gap when
+ *		nothing has been pushed out
+ * @time_ns:	CLOCK_REALTIME when it ended
+ * @total_ns:	of all its stages
+ * @downtime_ns: as in struct kvm_core_move
+ * @vm:		the VM's number
+ * @pid:	whose VM it was then, in the caller's PID namespace
+ * @uid:	as @pid, the user, in the caller's user namespace
+ * @flags:	KVM_CORE_HANDOFF_*
+ * @stage:	as in struct kvm_core_move
+ * @error:	as in struct kvm_core_move
+ * @vcpus:	as in struct kvm_core_move
+ * @attempts:	as in struct kvm_core_move
+ * @comm:	command name of that process; any bytes but 0
+ * @from:	the instance that the VM was on
+ * @to:		and the one that it was to go to
+ * @reason:	one line, when there was an error
+ */
+struct kvm_core_handoff {
+	__u64 seq;
+	__u64 time_ns;
+	__u64 total_ns;
+	__u64 downtime_ns;
+	__u32 vm;
+	__s32 pid;
+	__u32 uid;
+	__u32 flags;
+	__u32 stage;
+	__u32 error;
+	__u32 vcpus;
+	__u32 attempts;
+	char comm[16];
+	char from[KVM_CORE_NAME_LEN];
+	char to[KVM_CORE_NAME_LEN];
+	char reason[KVM_CORE_REASON_LEN];
+};
+
+#define KVM_CORE_STOPPED_BUCKETS 12
+
+/**
+ * struct kvm_core_stats - handoffs since kvm-core was loaded, of KVM_CORE_STATS
+ * @argsz:	argument: size of this structure
+ * @flags:	argument: 0
+ * @moved:	asked for by an operator, and done
+ * @moved_own:	asked for by the VM's process, and done
+ * @adopted:	to another process
+ * @failed:	of an operator
+ * @failed_own:	of others
+ * @dry_runs:	that found that it would work
+ * @dry_runs_failed: and that it would not
+ * @stopped_ns:	sum of downtime_ns of those that were done
+ * @bound_us:	of each bucket but the last, in rising order
+ * @stopped:	those that were done with a downtime_ns of at most this bound and more than
+ *		the one before; in the last more than all
+ */
+struct kvm_core_stats {
+	__u32 argsz;
+	__u32 flags;
+	__u64 moved;
+	__u64 moved_own;
+	__u64 adopted;
+	__u64 failed;
+	__u64 failed_own;
+	__u64 dry_runs;
+	__u64 dry_runs_failed;
+	__u64 stopped_ns;
+	__u32 bound_us[KVM_CORE_STOPPED_BUCKETS];
+	__u64 stopped[KVM_CORE_STOPPED_BUCKETS];
+};
+
+/**
+ * struct kvm_core_failures - how often handoffs failed in one way, of KVM_CORE_FAILURES
+ * @index:	argument: counts from 0; ENOENT past the last
+ * @stage:	enum kvm_core_stage
+ * @error:	positive errno; one that is no errno of userspace is EIO
+ * @flags:	KVM_CORE_HANDOFF_OWN for those that no operator asked for; dry runs do not
+ *		count
+ * @count:	since kvm-core was loaded
+ */
+struct kvm_core_failures {
+	__u32 index;
+	__u32 stage;
+	__u32 error;
+	__u32 flags;
+	__u64 count;
+};
+
 #define KVM_CORE_ADOPT_VCPUS	4096
 #define KVM_CORE_ADOPT_SLOTS	65536
 
@@ -238,6 +339,9 @@ struct kvm_core_adopt {
 #define KVM_CORE_MOVE		_IOWR(KVM_CORE_IOC, 2, struct kvm_core_move)
 #define KVM_CORE_MOVE_ALL	_IOWR(KVM_CORE_IOC, 3, struct kvm_core_move_all)
 #define KVM_CORE_DRAIN		_IOW(KVM_CORE_IOC, 4, struct kvm_core_drain)
+#define KVM_CORE_HISTORY	_IOWR(KVM_CORE_IOC, 5, struct kvm_core_handoff)
+#define KVM_CORE_STATS		_IOWR(KVM_CORE_IOC, 6, struct kvm_core_stats)
+#define KVM_CORE_FAILURES	_IOWR(KVM_CORE_IOC, 7, struct kvm_core_failures)
 
 /* On a VM's descriptor, for its VMM; no capability is needed */
 #define KVM_CORE_VM_MOVE	_IOWR(KVM_CORE_IOC, 16, struct kvm_core_move)
