@@ -79,6 +79,9 @@ enum ring_stat {
 	RING_STATS,
 };
 
+/* Pages of all rings since the module was loaded that had no room. */
+extern atomic64_t ring_dropped;
+
 /**
  * struct ring_stats - counters of a ring, which may outlive it
  * @kref:	of the ring, and of open files

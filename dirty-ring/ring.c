@@ -253,6 +253,7 @@ void dirty_ring_drop(struct dirty_ring *hot)
 	struct ring *ring = ring_of(hot);
 
 	ring->stats->value[RING_STAT_DROPPED]++;
+	atomic64_inc(&ring_dropped);
 }
 EXPORT_SYMBOL_GPL(dirty_ring_drop);
 
