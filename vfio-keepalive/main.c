@@ -6,15 +6,21 @@
 #define pr_fmt(fmt) "vfio-keepalive: " fmt
 
 #include <linux/capability.h>
+#include <linux/cred.h>
 #include <linux/ctype.h>
+#include <linux/device.h>
+#include <linux/kobject.h>
 #include <linux/minmax.h>
 #include <linux/miscdevice.h>
 #include <linux/module.h>
+#include <linux/ratelimit.h>
 #include <linux/slab.h>
 #include <linux/string.h>
 #include <linux/uaccess.h>
 
 #include "private.h"
+
+static struct ratelimit_state events;
 
 /* What every argument begins with */
 struct head {
@@ -217,10 +223,37 @@ static struct miscdevice device = {
 	.mode = 0660,
 };
 
+/**
+ * keepalive_event - tell udev what has become of a session
+ * @session: has a reference
+ * @event: one word
+ *
+ * Names are not in it: a rule that has one in a command line would let its owner write
+ * there. Who makes sessions in a row is told of now and then only.
+ *
+ * Context: process, without keepalive_lock; sleeps.
+ */
+void keepalive_event(const struct session *session, const char *event)
+{
+	char what[40], id[40], uid[40];
+	char *env[4] = { what, id, uid };
+
+	if (!__ratelimit(&events))
+		return;
+	snprintf(what, sizeof(what), "KVM_RELAY_EVENT=%s", event);
+	snprintf(id, sizeof(id), "KVM_RELAY_SESSION=%u", session->id);
+	snprintf(uid, sizeof(uid), "KVM_RELAY_UID=%u", from_kuid(&init_user_ns, session->uid));
+	kobject_uevent_env(&device.this_device->kobj, KOBJ_CHANGE, env);
+}
+
 static int __init keepalive_init(void)
 {
-	int r = session_setup();
+	int r;
 
+	/* What is left out is no matter for the kernel's log. */
+	ratelimit_state_init(&events, 5 * HZ, 50);
+	ratelimit_set_flags(&events, RATELIMIT_MSG_ON_RELEASE);
+	r = session_setup();
 	if (r)
 		return r;
 	r = oom_setup();

@@ -190,6 +190,7 @@ extern struct mutex keepalive_lock;
 int keepalive_args(void *args, size_t size, size_t least, const void __user *from);
 bool keepalive_name_ok(const char *name);
 long keepalive_ioctl(struct caller *by, unsigned int cmd, void __user *arg);
+void keepalive_event(const struct session *session, const char *event);
 
 /* session.c */
 extern struct xarray sessions;

@@ -117,10 +117,11 @@ static void release_work(struct work_struct *work)
 	struct session *session = container_of(work, struct session, work.work);
 	struct blob *state = NULL;
 	LIST_HEAD(items);
-	bool due;
+	bool due, kept;
 
 	mutex_lock(&keepalive_lock);
 	due = is_due(session);
+	kept = !list_empty(&session->items);
 	if (due) {
 		session->due = true;
 		WRITE_ONCE(session->phase, VFIO_KEEPALIVE_RELEASED);
@@ -146,6 +147,8 @@ static void release_work(struct work_struct *work)
 				      session->id, session->name,
 				      from_kuid(&init_user_ns, session->uid),
 				      session->frees >> 10, session->reason);
+	if (kept)
+		keepalive_event(session, "released");
 	/* Nobody pokes it since it is RELEASED; this is what was queued before. */
 	cancel_delayed_work(&session->work);
 
@@ -161,6 +164,7 @@ static void release_work(struct work_struct *work)
 static int session_fops_release(struct inode *inode, struct file *file)
 {
 	struct session *session = file->private_data;
+	bool orphaned = false;
 
 	if (!session)
 		return 0;
@@ -175,10 +179,13 @@ static int session_fops_release(struct inode *inode, struct file *file)
 			session->due = true;
 			session->reason = "its VMM was killed for memory";
 		}
+		orphaned = !session->due;
 		session_poke(session);
 		wake_up(&session->wait);
 	}
 	mutex_unlock(&keepalive_lock);
+	if (orphaned)
+		keepalive_event(session, "orphaned");
 	session_put(session);
 	return 0;
 }
