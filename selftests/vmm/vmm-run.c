@@ -5,10 +5,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include "vmm.h"
 
 static const char usage[] =
 "usage: vmm-run [-d DEVICE] -g GUEST [-c CPUS] [-m MIB] [-t SECONDS] [-s STEPS] [-S]\n"
+"               [-a FILE] [-w SECONDS]\n"
 "\n"
 "Runs a guest that verifies itself and ends it in an orderly way.\n"
 "\n"
@@ -19,6 +21,8 @@ static const char usage[] =
 "  -t, --time SECONDS   run at least so long (0)\n"
 "  -s, --steps STEPS    and at least so many steps of every vCPU (10)\n"
 "  -S, --split          split irqchip: only the LAPICs are in the kernel\n"
+"  -a, --away FILE      while there is this file, a vCPU that reads from a port does not\n"
+"                       come back to KVM_RUN (guest pio)\n"
 "  -w, --wait SECONDS   patience without any progress (120)\n"
 "  -h, --help\n"
 "\n"
@@ -30,7 +34,20 @@ struct options {
 	__u64		seconds;
 	__u64		steps;
 	unsigned int	patience;
+	const char	*away;
 };
+
+static bool stay_away(struct vcpu *v, __u16 port, bool in, void *data)
+{
+	const struct options *o = v->vm->priv;
+
+	(void)port;
+	(void)data;
+	/* Of a write KVM has nothing left to do. */
+	while (in && !access(o->away, F_OK))
+		usleep(10000);
+	return false;
+}
 
 static enum watch_result watch_run(struct watch *w, const struct options *o)
 {
@@ -69,6 +86,10 @@ static int run(const struct options *o)
 	if (vm_fds_make(&o->shape, &fds))
 		return 1;
 	vm = vm_create(o->device, &o->shape, &fds, &report);
+	if (vm && o->away) {
+		vm->on_pio = stay_away;
+		vm->priv = (void *)o;
+	}
 	if (vm && !watch_open(&w, &o->shape, &fds, &report) && !vm_boot(vm) &&
 	    !vm_resume(vm)) {
 		w.patience = o->patience;
@@ -98,7 +119,7 @@ int main(int argc, char **argv)
 		{ "device", 1, NULL, 'd' }, { "guest", 1, NULL, 'g' },
 		{ "cpus", 1, NULL, 'c' }, { "memory", 1, NULL, 'm' },
 		{ "time", 1, NULL, 't' }, { "steps", 1, NULL, 's' },
-		{ "split", 0, NULL, 'S' }, { "wait", 1, NULL, 'w' },
+		{ "split", 0, NULL, 'S' }, { "away", 1, NULL, 'a' }, { "wait", 1, NULL, 'w' },
 		{ "help", 0, NULL, 'h' }, { 0 }
 	};
 	struct options o = {
@@ -110,7 +131,7 @@ int main(int argc, char **argv)
 	const char *guest = NULL;
 	int c, id, ret = 0, one;
 
-	while ((c = getopt_long(argc, argv, "d:g:c:m:t:s:w:Sh", longs, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, "d:g:c:m:t:s:a:w:Sh", longs, NULL)) != -1) {
 		switch (c) {
 		case 'd':
 			o.device = optarg;
@@ -128,6 +149,9 @@ int main(int argc, char **argv)
 			break;
 		case 's':
 			o.steps = strtoull(optarg, NULL, 0);
+			break;
+		case 'a':
+			o.away = optarg;
 			break;
 		case 'w':
 			o.patience = strtoul(optarg, NULL, 0);

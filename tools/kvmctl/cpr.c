@@ -237,7 +237,7 @@ static json_t *exec_args(const struct qemu *q, const char *program, const char *
 	snprintf(incoming, sizeof(incoming), "file:%s/state", dir);
 	argv = common_args(q, program, 2, &n);
 	if (!argv)
-		err(EXIT_NONE, NULL);
+		die_errno(NULL);
 	argv[n++] = "-incoming";
 	argv[n++] = incoming;
 	for (i = 0; i < n; i++)

@@ -66,9 +66,9 @@ static int device(void)
 	int fd = open(DEVICE, O_RDWR | O_CLOEXEC);
 
 	if (fd < 0 && errno == ENOENT && !host_has_module("vfio_keepalive"))
-		errx(EXIT_NONE, "vfio-keepalive is not loaded");
+		die("vfio-keepalive is not loaded");
 	if (fd < 0)
-		err(EXIT_NONE, DEVICE);
+		die_errno(DEVICE);
 	return fd;
 }
 
@@ -101,7 +101,7 @@ static void read_token(const char *path, unsigned int session, __u8 *token)
 	size_t n;
 
 	if (!f)
-		err(EXIT_NONE, "%s", path);
+		die_errno("%s", path);
 	n = fread(text, 1, sizeof(text) - 1, f);
 	fclose(f);
 	if (n == VFIO_KEEPALIVE_TOKEN_LEN) {
@@ -116,10 +116,10 @@ static void read_token(const char *path, unsigned int session, __u8 *token)
 			number = session;
 	}
 	if (!parse_digits(digits, token))
-		errx(EXIT_NONE, "%s: neither %u bytes nor %u hexadecimal digits, nor a ticket",
-		     path, VFIO_KEEPALIVE_TOKEN_LEN, 2 * VFIO_KEEPALIVE_TOKEN_LEN);
+		die("%s: neither %u bytes nor %u hexadecimal digits, nor a ticket",
+		    path, VFIO_KEEPALIVE_TOKEN_LEN, 2 * VFIO_KEEPALIVE_TOKEN_LEN);
 	if (number != session)
-		errx(EXIT_NONE, "%s: a ticket of session %lu, not %u", path, number, session);
+		die("%s: a ticket of session %lu, not %u", path, number, session);
 }
 
 /* The device, or with a token what watches that session alone */
@@ -133,9 +133,9 @@ static int device_for(const struct wanted *w)
 	read_token(w->token, w->session, args.token);
 	watch = ioctl(fd, VFIO_KEEPALIVE_WATCH, &args);
 	if (watch < 0 && (errno == EACCES || errno == ESTALE))
-		errx(EXIT_NONE, SESSION ": %s is not its token", w->session, w->token);
+		die(SESSION ": %s is not its token", w->session, w->token);
 	if (watch < 0)
-		err(EXIT_NONE, SESSION, w->session);
+		die_errno(SESSION, w->session);
 	close(fd);
 	return watch;
 }
@@ -144,15 +144,8 @@ static int device_for(const struct wanted *w)
 static void failed(unsigned int session)
 {
 	if (errno == EPERM)
-		errx(EXIT_NONE, SESSION ": needs its token (--token) or CAP_SYS_ADMIN", session);
-	err(EXIT_NONE, SESSION, session);
-}
-
-static void print_json(json_t *j)
-{
-	json_dumpf(j, stdout, JSON_INDENT(2));
-	putchar('\n');
-	json_decref(j);
+		die(SESSION ": needs its token (--token) or CAP_SYS_ADMIN", session);
+	die_errno(SESSION, session);
 }
 
 /* struct names - what others chose, to be printed */
@@ -200,6 +193,41 @@ static void session_head(void)
 	       "COMMAND", "ITEMS", "MIB", "CLAIMS", "LEFT", "NAME");
 }
 
+/**
+ * devices_state - a session's state, as people know it
+ * @state: enum vfio_keepalive_state
+ */
+const char *devices_state(unsigned int state)
+{
+	return state_name(state);
+}
+
+/**
+ * devices_list - all sessions of the host, as far as they can be seen
+ * @list: set to an array, to be freed
+ *
+ * Return: how many; 0 also when vfio-keepalive is not loaded.
+ */
+size_t devices_list(struct vfio_keepalive_info **list)
+{
+	struct vfio_keepalive_info info = {
+		.argsz = sizeof(info), .flags = VFIO_KEEPALIVE_NEXT,
+	};
+	int fd = open(DEVICE, O_RDWR | O_CLOEXEC);
+	size_t n = 0;
+
+	*list = NULL;
+	for (; fd >= 0 && !ioctl(fd, VFIO_KEEPALIVE_INFO, &info); info.session++) {
+		*list = reallocarray(*list, n + 1, sizeof(**list));
+		if (!*list)
+			die_errno(NULL);
+		(*list)[n++] = info;
+	}
+	if (fd >= 0)
+		close(fd);
+	return n;
+}
+
 static void list(int fd)
 {
 	struct vfio_keepalive_info info = {
@@ -216,11 +244,11 @@ static void list(int fd)
 			session_text(&info);
 	}
 	if (errno == EPERM)
-		errx(EXIT_NONE, "the sessions of a host are shown with CAP_SYS_ADMIN only");
+		die("the sessions of a host are shown with CAP_SYS_ADMIN only");
 	if (errno != ENOENT)
-		err(EXIT_NONE, "VFIO_KEEPALIVE_INFO");
+		die_errno("VFIO_KEEPALIVE_INFO");
 	if (json_wanted)
-		print_json(json_pack("{s:O}", "sessions", all));
+		say_json(json_pack("{s:O}", "sessions", all));
 	json_decref(all);
 }
 
@@ -257,7 +285,7 @@ static void show(int fd, unsigned int id)
 	if (json_wanted) {
 		j = session_json(&info);
 		json_object_set(j, "kept", all);
-		print_json(j);
+		say_json(j);
 	}
 	json_decref(all);
 }
@@ -271,11 +299,11 @@ static void release(int fd, const struct wanted *w)
 
 	if (ioctl(fd, VFIO_KEEPALIVE_RELEASE, &args)) {
 		if (errno == EBUSY)
-			errx(EXIT_NONE, SESSION ": a process has it (--force)", w->session);
+			die(SESSION ": a process has it (--force)", w->session);
 		failed(w->session);
 	}
 	if (json_wanted)
-		print_json(json_pack("{s:i}", "released", w->session));
+		say_json(json_pack("{s:i}", "released", w->session));
 	else
 		printf(SESSION " is released\n", w->session);
 }

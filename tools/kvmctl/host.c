@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "kvmctl.h"
@@ -25,9 +27,9 @@ int host_control(void)
 	int fd = open("/dev/kvm-core", O_RDWR | O_CLOEXEC);
 
 	if (fd < 0 && errno == ENOENT && !host_has_module("kvm_core"))
-		errx(EXIT_NONE, "kvm-core is not loaded");
+		die("kvm-core is not loaded");
 	if (fd < 0)
-		err(EXIT_NONE, "/dev/kvm-core");
+		die_errno("/dev/kvm-core");
 	return fd;
 }
 
@@ -102,6 +104,7 @@ bool host_vm(unsigned int id, struct vm *vm)
 	text_escape(vm->comm, sizeof(vm->comm), raw, false);
 	ok &= attribute(id, "instance", vm->instance, sizeof(vm->instance));
 	vm->pid = number(id, "pid", &ok);
+	vm->uid = number(id, "uid", &ok);
 	vm->vcpus = number(id, "vcpus", &ok);
 	vm->moves = number(id, "moves", &ok);
 	return ok;
@@ -131,15 +134,15 @@ size_t host_vms(struct vm **vms)
 
 	dir = opendir(SYSFS "/vms");
 	if (!dir && errno == ENOENT)
-		errx(EXIT_NONE, "kvm-core is not loaded");
+		die("kvm-core is not loaded");
 	if (!dir)
-		err(EXIT_NONE, SYSFS "/vms");
+		die_errno(SYSFS "/vms");
 	while ((de = readdir(dir))) {
 		if (*de->d_name == '.')
 			continue;
 		list = reallocarray(list, n + 1, sizeof(*list));
 		if (!list)
-			err(EXIT_NONE, NULL);
+			die_errno(NULL);
 		n += host_vm(strtoul(de->d_name, NULL, 10), &list[n]);
 	}
 	closedir(dir);
@@ -147,4 +150,45 @@ size_t host_vms(struct vm **vms)
 		qsort(list, n, sizeof(*list), by_id);
 	*vms = list;
 	return n;
+}
+
+/**
+ * host_instances - all instances, in the order in which they were loaded
+ * @control: descriptor of the control device
+ * @list: set to an array, to be freed
+ *
+ * Ends the program with a message if that fails.
+ *
+ * Return: how many.
+ */
+size_t host_instances(int control, struct kvm_core_instance_info **list)
+{
+	struct kvm_core_instance_info *all = NULL;
+	size_t n = 0;
+
+	for (;;) {
+		all = reallocarray(all, n + 1, sizeof(*all));
+		if (!all)
+			die_errno(NULL);
+		all[n] = (struct kvm_core_instance_info){ .index = n };
+		if (ioctl(control, KVM_CORE_LIST, &all[n]))
+			break;
+		n++;
+	}
+	if (errno != ENOENT)
+		die_errno("KVM_CORE_LIST");
+	*list = all;
+	return n;
+}
+
+/**
+ * host_epoch - another number each time that kvm-core is loaded
+ *
+ * As long as it is the same, the numbers of VMs are those of the same VMs.
+ */
+unsigned long long host_epoch(void)
+{
+	struct stat st;
+
+	return stat(SYSFS, &st) ? 0 : st.st_ino;
 }

@@ -7,8 +7,9 @@
 
 #include "kvmctl.h"
 
-/* Every subcommand has --json. */
+/* Every subcommand has --json. With =lines, what happens is told when it does, a line each. */
 bool json_wanted;
+bool json_lines;
 
 const char *argp_program_version = "kvmctl (kvm-relay)";
 
@@ -19,26 +20,36 @@ static const struct command {
 	{ "list", show_list },
 	{ "status", show_status },
 	{ "load", module_load },
-	{ "default", move_default },
-	{ "drain", move_drain },
+	{ "default", instance_default },
+	{ "drain", instance_drain },
 	{ "move", move_vms },
+	{ "upgrade", upgrade_main },
+	{ "rollback", upgrade_rollback },
+	{ "check", check_host },
+	{ "history", history_show },
+	{ "metrics", metrics_main },
+	{ "event", event_main },
 	{ "vmm", vmm_main },
 	{ "unload", module_unload },
 	{ "devices", devices_sessions },
 };
 
+/* Without a letter: -j is --jobs where there are any. */
+enum { OPT_JSON = 512 };
+
 static error_t parse_common(int key, char *arg, struct argp_state *state)
 {
-	(void)arg;
-	(void)state;
-	if (key != 'j')
+	if (key != OPT_JSON)
 		return ARGP_ERR_UNKNOWN;
+	if (arg && strcmp(arg, "lines"))
+		argp_error(state, "--json, or --json=lines");
 	json_wanted = true;
+	json_lines = arg;
 	return 0;
 }
 
 static const struct argp_option common[] = {
-	{ "json", 'j', NULL, 0, "Print JSON", 0 },
+	{ "json", OPT_JSON, "lines", OPTION_ARG_OPTIONAL, "Print JSON; =lines: one line each", 0 },
 	{ 0 }
 };
 
@@ -91,7 +102,12 @@ int main(int argc, char **argv)
 		       "  load FILE|N [NAME=VALUE]   load an instance\n"
 		       "  default NAME               which instance /dev/kvm opens\n"
 		       "  drain NAME [--undo]        an instance takes no VMs any more\n"
-		       "  move VM|--all NAME         hand VMs over to an instance\n"
+		       "  move VM...|--all NAME      hand VMs over to an instance\n"
+		       "  upgrade N|FILE             load an instance, move all to it, unload the others\n"
+		       "  rollback                   undo that\n"
+		       "  check                      what is wrong on this host\n"
+		       "  history                    handoffs that have ended\n"
+		       "  metrics [-o FILE]          figures for a monitoring system\n"
 		       "  vmm upgrade PID|--all      replace the QEMU under a guest\n"
 		       "  vmm list [--replaced]      what VMs run in\n"
 		       "  unload NAME                unload an instance\n"

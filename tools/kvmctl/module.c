@@ -4,17 +4,20 @@
  * program is static; modprobe(8) loads what is the distribution's.
  */
 #include <ctype.h>
+#include <dirent.h>
+#include <elf.h>
 #include <err.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <gelf.h>
 #include <jansson.h>
 #include <libgen.h>
-#include <libelf.h>
+#include <limits.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
@@ -27,6 +30,12 @@
 /* An array of the names of what was loaded. */
 static json_t *loaded;
 
+/* struct object - an ELF file */
+struct object {
+	void *data;
+	size_t size;
+};
+
 static void underscores(char *name)
 {
 	for (; *name; name++)
@@ -34,30 +43,77 @@ static void underscores(char *name)
 			*name = '_';
 }
 
-/* The value of a module's property; NULL if it has none. The string lives with @elf. */
-static const char *modinfo(Elf *elf, const char *name)
+/* Starts at @off and has @len bytes: is it in the file? */
+static bool is_in(const struct object *o, __u64 off, __u64 len)
 {
-	size_t names, len = strlen(name);
-	Elf_Scn *scn = NULL;
-	Elf_Data *data;
-	GElf_Shdr sh;
+	return off <= o->size && len <= o->size - off;
+}
+
+/*
+ * A module's file in memory. Debian 13's static libelf does not link, and a table of
+ * sections is all that is looked at.
+ */
+static bool object_open(struct object *o, int fd)
+{
+	const Elf64_Ehdr *eh;
+	struct stat st;
+
+	*o = (struct object){ 0 };
+	if (fstat(fd, &st) || st.st_size < (off_t)sizeof(*eh))
+		return false;
+	o->size = st.st_size;
+	o->data = mmap(NULL, o->size, PROT_READ, MAP_PRIVATE, fd, 0);
+	if (o->data == MAP_FAILED) {
+		o->data = NULL;
+		return false;
+	}
+	eh = o->data;
+	return !memcmp(eh->e_ident, ELFMAG, SELFMAG) && eh->e_ident[EI_CLASS] == ELFCLASS64 &&
+	       eh->e_shentsize == sizeof(Elf64_Shdr) && eh->e_shstrndx < eh->e_shnum &&
+	       is_in(o, eh->e_shoff, eh->e_shnum * sizeof(Elf64_Shdr));
+}
+
+static void object_close(struct object *o)
+{
+	if (o->data)
+		munmap(o->data, o->size);
+}
+
+/* The bytes of a section; NULL if there is none of this name. */
+static const char *object_section(const struct object *o, const char *name, size_t *len)
+{
+	const Elf64_Ehdr *eh = o->data;
+	const Elf64_Shdr *sh = o->data + eh->e_shoff, *names = &sh[eh->e_shstrndx];
+	size_t n = strlen(name) + 1;
+	unsigned int i;
+
+	if (!is_in(o, names->sh_offset, names->sh_size))
+		return NULL;
+	for (i = 0; i < eh->e_shnum; i++, sh++) {
+		if (sh->sh_name > names->sh_size || names->sh_size - sh->sh_name < n ||
+		    memcmp(o->data + names->sh_offset + sh->sh_name, name, n))
+			continue;
+		if (sh->sh_type == SHT_NOBITS || !is_in(o, sh->sh_offset, sh->sh_size))
+			return NULL;
+		*len = sh->sh_size;
+		return o->data + sh->sh_offset;
+	}
+	return NULL;
+}
+
+/* The value of a module's property; NULL if it has none. The string lives with @o. */
+static const char *property(const struct object *o, const char *name)
+{
+	size_t size, len = strlen(name);
 	const char *p, *end;
 
-	if (elf_getshdrstrndx(elf, &names))
+	p = object_section(o, ".modinfo", &size);
+	/* Strings, one after the other; the last byte ends the last. */
+	if (!p || !size || p[size - 1])
 		return NULL;
-	while ((scn = elf_nextscn(elf, scn))) {
-		if (!gelf_getshdr(scn, &sh) ||
-		    strcmp(elf_strptr(elf, names, sh.sh_name) ?: "", ".modinfo"))
-			continue;
-		data = elf_getdata(scn, NULL);
-		/* Strings, one after the other; the last byte ends the last. */
-		if (!data || !data->d_size || ((char *)data->d_buf)[data->d_size - 1])
-			return NULL;
-		end = (char *)data->d_buf + data->d_size;
-		for (p = data->d_buf; p < end; p += strlen(p) + 1)
-			if (!strncmp(p, name, len) && p[len] == '=')
-				return p + len + 1;
-	}
+	for (end = p + size; p < end; p += strlen(p) + 1)
+		if (!strncmp(p, name, len) && p[len] == '=')
+			return p + len + 1;
 	return NULL;
 }
 
@@ -75,8 +131,6 @@ static bool modprobe(char *name)
 	return waitpid(pid, &status, 0) == pid && WIFEXITED(status) && !WEXITSTATUS(status);
 }
 
-static bool load_file(const char *path, const char *params);
-
 /* @list: names with commas; from beside @path, or the distribution's. */
 static bool load_dependencies(const char *path, const char *list)
 {
@@ -85,18 +139,18 @@ static bool load_dependencies(const char *path, const char *list)
 	bool ok = true;
 
 	if (!copy || !names)
-		err(EXIT_NONE, NULL);
+		die_errno(NULL);
 	dir = dirname(copy);
 	for (name = strtok_r(names, ",", &rest); ok && name; name = strtok_r(NULL, ",", &rest)) {
 		underscores(name);
 		if (host_has_module(name))
 			continue;
 		if (asprintf(&file, "%s/%s.ko", dir, name) < 0)
-			err(EXIT_NONE, NULL);
+			die_errno(NULL);
 		for (p = strrchr(file, '/'); *p; p++)
 			if (*p == '_')
 				*p = '-';
-		ok = access(file, F_OK) ? modprobe(name) : load_file(file, "");
+		ok = access(file, F_OK) ? modprobe(name) : module_load_file(file, "");
 		if (!ok)
 			warnx("%s: needs %s, which does not load", path, name);
 		free(file);
@@ -106,11 +160,18 @@ static bool load_dependencies(const char *path, const char *list)
 	return ok;
 }
 
-static bool load_file(const char *path, const char *params)
+/**
+ * module_load_file - load a module, and what it depends on
+ * @path: its file
+ * @params: its parameters, with spaces between
+ *
+ * Return: false after a message.
+ */
+bool module_load_file(const char *path, const char *params)
 {
 	const char *depends, *name;
+	struct object o;
 	bool ok = false;
-	Elf *elf;
 	int fd;
 
 	fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -118,13 +179,12 @@ static bool load_file(const char *path, const char *params)
 		warn("%s", path);
 		return false;
 	}
-	elf = elf_version(EV_CURRENT) == EV_NONE ? NULL : elf_begin(fd, ELF_C_READ, NULL);
-	name = elf ? modinfo(elf, "name") : NULL;
+	name = object_open(&o, fd) ? property(&o, "name") : NULL;
 	if (!name) {
 		warnx("%s: no kernel module", path);
 		goto out;
 	}
-	depends = modinfo(elf, "depends");
+	depends = property(&o, "depends");
 	if (depends && !load_dependencies(path, depends))
 		goto out;
 	if (syscall(SYS_finit_module, fd, params, 0)) {
@@ -134,12 +194,114 @@ static bool load_file(const char *path, const char *params)
 			warnx("%s: %s; the kernel's log says why", path, strerror(errno));
 		goto out;
 	}
-	json_array_append_new(loaded, json_string(name));
+	if (loaded)
+		json_array_append_new(loaded, json_string(name));
 	ok = true;
 out:
-	elf_end(elf);
+	object_close(&o);
 	close(fd);
 	return ok;
+}
+
+/**
+ * module_property - what a module's file says of itself
+ * @path: the file
+ * @key: such as "name", of modinfo(8)
+ *
+ * Return: a string, to be freed; NULL if there is none, or no such file.
+ */
+char *module_property(const char *path, const char *key)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	const char *value = NULL;
+	struct object o = { 0 };
+	char *copy = NULL;
+
+	if (fd < 0)
+		return NULL;
+	if (object_open(&o, fd))
+		value = property(&o, key);
+	if (value)
+		copy = strdup(value);
+	object_close(&o);
+	close(fd);
+	return copy;
+}
+
+/**
+ * module_is_loaded_from - is what is loaded the same build as a file?
+ * @path: the file
+ * @name: of an instance that is loaded
+ */
+bool module_is_loaded_from(const char *path, const char *name)
+{
+	char notes[256], file[128], *module = strdup(name);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	struct object o = { 0 };
+	const char *id = NULL;
+	size_t len = 0, n = 0;
+	FILE *f;
+
+	if (!module)
+		die_errno(NULL);
+	underscores(module);
+	if (fd >= 0 && object_open(&o, fd))
+		id = object_section(&o, ".note.gnu.build-id", &len);
+	snprintf(file, sizeof(file), "/sys/module/%s/notes/.note.gnu.build-id", module);
+	f = fopen(file, "re");
+	if (f) {
+		n = fread(notes, 1, sizeof(notes), f);
+		fclose(f);
+	}
+	if (!id || len != n || memcmp(id, notes, n))
+		n = 0;
+	object_close(&o);
+	if (fd >= 0)
+		close(fd);
+	free(module);
+	return n;
+}
+
+/**
+ * module_params - the parameters that a loaded instance has, as loading it takes them
+ * @name: of the instance
+ *
+ * Return: a string, to be freed.
+ */
+char *module_params(const char *name)
+{
+	char path[128], file[512], value[128], *module = strdup(name), *all = strdup(""), *more;
+	struct dirent *de;
+	FILE *f;
+	DIR *dir;
+
+	if (!module || !all)
+		die_errno(NULL);
+	underscores(module);
+	snprintf(path, sizeof(path), "/sys/module/%s/parameters", module);
+	dir = opendir(path);
+	while (dir && (de = readdir(dir))) {
+		snprintf(file, sizeof(file), "%s/%s", path, de->d_name);
+		if (*de->d_name == '.')
+			continue;
+		f = fopen(file, "re");
+		/* What is empty, or not there, was not given. */
+		if (!f || !fgets(value, sizeof(value), f) || *value == '\n' || *value == '(') {
+			if (f)
+				fclose(f);
+			continue;
+		}
+		fclose(f);
+		value[strcspn(value, "\n")] = '\0';
+		if (asprintf(&more, "%s%s%s=%s", all, *all ? " " : "", de->d_name, value) < 0)
+			die_errno(NULL);
+		free(all);
+		all = more;
+	}
+	if (dir)
+		closedir(dir);
+	free(module);
+	return all;
 }
 
 /* What this CPU has, as the modules' names have it; NULL for neither. */
@@ -165,24 +327,36 @@ static const char *vendor(void)
 	return found;
 }
 
-/* N to a file's name, to be freed. */
-static char *file_of(const char *number)
+/**
+ * module_path - the file that is meant by an argument
+ * @what: a number for the instance of this number for this CPU, or a file
+ *
+ * Return: a string, to be freed.
+ */
+char *module_path(const char *what)
 {
-	const char *dir = getenv("KVM_RELAY_MODULES"), *v = vendor();
+	const char *dir = getenv("KVM_RELAY_MODULES"), *v;
 	struct utsname u;
 	char *path;
 	int r;
 
+	if (what[strspn(what, "0123456789")]) {
+		path = strdup(what);
+		if (!path)
+			die_errno(NULL);
+		return path;
+	}
+	v = vendor();
 	if (!v)
-		errx(EXIT_NONE, "this CPU has neither VMX nor SVM");
+		die("this CPU has neither VMX nor SVM");
 	if (dir && *dir) {
-		r = asprintf(&path, "%s/kvm-%s-%s.ko", dir, v, number);
+		r = asprintf(&path, "%s/kvm-%s-%s.ko", dir, v, what);
 	} else {
 		uname(&u);
-		r = asprintf(&path, MODULES "/%s/kvm-%s-%s.ko", u.release, v, number);
+		r = asprintf(&path, MODULES "/%s/kvm-%s-%s.ko", u.release, v, what);
 	}
 	if (r < 0)
-		err(EXIT_NONE, NULL);
+		die_errno(NULL);
 	return path;
 }
 
@@ -208,7 +382,7 @@ static error_t parse_load(int key, char *arg, struct argp_state *state)
 		if (!strchr(arg, '='))
 			argp_error(state, "a parameter is NAME=VALUE, not '%s'", arg);
 		if (asprintf(&more, "%s%s ", l->params ?: "", arg) < 0)
-			err(EXIT_NONE, NULL);
+			die_errno(NULL);
 		free(l->params);
 		l->params = more;
 		break;
@@ -242,32 +416,39 @@ int module_load(int argc, char **argv)
 	bool ok;
 
 	argp_parse(&argp, argc, argv, 0, NULL, &l);
-	path = l.what[strspn(l.what, "0123456789")] ? strdup(l.what) : file_of(l.what);
-	if (!path)
-		err(EXIT_NONE, NULL);
+	path = module_path(l.what);
 	loaded = json_array();
-	ok = load_file(path, l.params ?: "");
-	loaded = json_pack("{s:o}", "loaded", loaded);
-	if (json_wanted) {
-		json_dumpf(loaded, stdout, JSON_INDENT(2));
-		putchar('\n');
-	}
+	ok = module_load_file(path, l.params ?: "");
+	if (json_wanted)
+		say_json(json_pack("{s:O}", "loaded", loaded));
 	json_decref(loaded);
 	free(l.params);
 	free(path);
 	return ok ? 0 : EXIT_NONE;
 }
 
+struct unload {
+	char *name;
+	unsigned int wait_s;
+};
+
+enum { OPT_WAIT = 'w' };
+
 static error_t parse_unload(int key, char *arg, struct argp_state *state)
 {
+	struct unload *u = state->input;
+
 	switch (key) {
 	case ARGP_KEY_INIT:
 		state->child_inputs[0] = NULL;
 		break;
+	case OPT_WAIT:
+		u->wait_s = arg ? say_number(state, arg, "a time", 1, 86400) : UINT_MAX;
+		break;
 	case ARGP_KEY_ARG:
 		if (state->arg_num)
 			argp_error(state, "too many arguments");
-		*(char **)state->input = arg;
+		u->name = arg;
 		break;
 	case ARGP_KEY_NO_ARGS:
 		argp_error(state, "which instance?");
@@ -291,6 +472,63 @@ static unsigned int vms_on(const char *instance)
 	return on;
 }
 
+static void in_use(const char *name, bool core)
+{
+	unsigned int n = core ? 0 : vms_on(name);
+
+	if (core)
+		warnx("%s is in use", name);
+	else if (n)
+		warnx("%s is in use, %u VM%s on it", name, n, n == 1 ? " is" : "s are");
+	else
+		warnx("%s is in use, a process has its device open", name);
+	if (!core)
+		holders_tell(name);
+}
+
+/**
+ * module_unload_instance - unload an instance, or kvm-core
+ * @name: of it
+ * @wait_s: so long nobody may have it, in seconds; UINT_MAX for ever
+ *
+ * Return: false after a message, which has who holds it.
+ */
+bool module_unload_instance(const char *name, unsigned int wait_s)
+{
+	bool core = !strcmp(name, "kvm-core"), told = false;
+	char *module = strdup(name);
+	unsigned int tenths = 0;
+
+	if (!module)
+		die_errno(NULL);
+	underscores(module);
+	for (;;) {
+		/* It uses kvm-core, and nobody but instances uses it. */
+		if (core && host_has_module("dirty_ring"))
+			syscall(SYS_delete_module, "dirty_ring", O_NONBLOCK);
+		if (!syscall(SYS_delete_module, module, O_NONBLOCK))
+			break;
+		if (errno != EAGAIN && errno != EBUSY) {
+			warn("%s", name);
+			free(module);
+			return false;
+		}
+		if (tenths / 10 >= wait_s || signals_pending()) {
+			in_use(name, core);
+			free(module);
+			return false;
+		}
+		/* Whoever waits wants to know for whom. */
+		if (tenths++ == 10 && !told) {
+			in_use(name, core);
+			told = true;
+		}
+		usleep(100000);
+	}
+	free(module);
+	return true;
+}
+
 /**
  * module_unload - kvmctl unload
  * @argc: of the subcommand
@@ -300,46 +538,30 @@ static unsigned int vms_on(const char *instance)
  */
 int module_unload(int argc, char **argv)
 {
+	static const struct argp_option options[] = {
+		{ "wait", OPT_WAIT, "SECONDS", OPTION_ARG_OPTIONAL,
+		  "Wait until nobody has it, no longer than SECONDS if they are given", 0 },
+		{ 0 }
+	};
 	static const struct argp argp = {
+		.options = options,
 		.parser = parse_unload,
 		.args_doc = "NAME",
 		.doc = "Unloads the instance NAME; or kvm-core, and dirty-ring with it.",
 		.children = common_options,
 	};
-	bool core;
-	char *name, *module;
-	unsigned int n;
+	struct unload u = { 0 };
 
-	argp_parse(&argp, argc, argv, 0, NULL, &name);
-	core = !strcmp(name, "kvm-core");
+	argp_parse(&argp, argc, argv, 0, NULL, &u);
 	/* Nothing else of the kernel's is unloaded by this. */
-	if (core ? !host_has_module("kvm_core") : !host_has_instance(name))
-		errx(EXIT_NONE, "%s is not loaded", name);
-	module = strdup(name);
-	if (!module)
-		err(EXIT_NONE, NULL);
-	underscores(module);
-	/* It uses kvm-core, and nobody but instances uses it. */
-	if (core && host_has_module("dirty_ring"))
-		syscall(SYS_delete_module, "dirty_ring", O_NONBLOCK);
-	if (syscall(SYS_delete_module, module, O_NONBLOCK)) {
-		if (errno != EAGAIN && errno != EBUSY)
-			err(EXIT_NONE, "%s", name);
-		if (core)
-			errx(EXIT_NONE, "%s is in use", name);
-		n = vms_on(name);
-		if (n)
-			errx(EXIT_NONE, "%s is in use, %u VM%s on it", name, n,
-			     n == 1 ? " is" : "s are");
-		errx(EXIT_NONE, "%s is in use, a process has its device open", name);
+	if (!strcmp(u.name, "kvm-core") ? !host_has_module("kvm_core") : !host_has_instance(u.name))
+		die("%s is not loaded", u.name);
+	if (!module_unload_instance(u.name, u.wait_s)) {
+		if (json_wanted)
+			say_json(json_pack("{s:{s:s}}", "error", "reason", "it is not unloaded"));
+		return EXIT_NONE;
 	}
-	free(module);
-	if (json_wanted) {
-		json_t *o = json_pack("{s:s}", "unloaded", name);
-
-		json_dumpf(o, stdout, JSON_INDENT(2));
-		putchar('\n');
-		json_decref(o);
-	}
+	if (json_wanted)
+		say_json(json_pack("{s:s}", "unloaded", u.name));
 	return 0;
 }

@@ -1,75 +1,49 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* kvmctl move and default: which VM is on which instance. */
+/* kvmctl move: VMs go to an instance. */
 #include <err.h>
-#include <errno.h>
-#include <jansson.h>
+#include <fnmatch.h>
 #include <limits.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "kvmctl.h"
-
-static const char * const stages[KVM_CORE_STAGES] = {
-	"record", "prepare", "stop", "quiesce", "move", "commit", "retire"
-};
+#include "handoffs.h"
+#include "qemu.h"
 
 /**
  * struct moves - what was asked for, and what came of it
  * @all:	every VM
+ * @from:	of these, those on this instance; or NULL
+ * @name:	whose command, or whose QEMU's name, has this pattern; or NULL
+ * @cgroup:	whose process is in this cgroup or below it; or NULL
+ * @has_uid:	whose user is @uid
+ * @uid:	see @has_uid
  * @pid:	of the process whose descriptor @fd is
  * @fd:		in that process; -1 for none
- * @vm:		number of the VM, 0 for none
- * @want:	what every VM is asked
- * @control:	descriptor of the control device
+ * @args:	VMs, and behind them the instance
+ * @nr_args:	of these
+ * @o:		how
  * @json:	array of results
- * @total:	VMs that are to be moved, as far as known
- * @tried:	of these, so many were asked
- * @moved:	these arrived, or would
- * @here:	these were there
- * @failed:	these stay where they were
  * @rows:	of the table so far
  */
 struct moves {
 	bool all;
+	const char *from;
+	const char *name;
+	const char *cgroup;
+	bool has_uid;
+	unsigned int uid;
 	int pid;
 	int fd;
-	unsigned int vm;
-	struct kvm_core_move want;
-	int control;
+	char **args;
+	size_t nr_args;
+	struct handoff_options o;
 	json_t *json;
-	size_t total;
-	size_t tried;
-	unsigned int moved;
-	unsigned int here;
-	unsigned int failed;
 	unsigned int rows;
 };
-
-static const char *stage_name(const struct kvm_core_move *mv)
-{
-	return mv->stage < KVM_CORE_STAGES ? stages[mv->stage] : "?";
-}
-
-static json_t *result_json(const struct vm *vm, const struct kvm_core_move *mv)
-{
-	json_t *ns = json_object(), *o;
-	int i;
-
-	for (i = 0; i < KVM_CORE_STAGES; i++)
-		json_object_set_new(ns, stages[i], json_integer(mv->stage_ns[i]));
-	o = json_pack("{s:i, s:i, s:s, s:s, s:s, s:s, s:i, s:s, s:i, s:i, s:I, s:I, s:o}",
-		      "vm", mv->vm, "pid", mv->pid, "comm", vm->comm,
-		      "from", mv->from, "to", mv->instance, "stage", stage_name(mv),
-		      "error", mv->error, "reason", mv->reason,
-		      "vcpus", mv->vcpus, "attempts", mv->attempts,
-		      "populated", (json_int_t)mv->populated,
-		      "downtime_ns", (json_int_t)mv->downtime_ns, "stage_ns", ns);
-	return o;
-}
 
 static double us(__u64 ns)
 {
@@ -77,205 +51,230 @@ static double us(__u64 ns)
 }
 
 /* A row as soon as it is known: with many VMs the table is the progress. */
-static void result_text(struct moves *m, const struct vm *vm, const struct kvm_core_move *mv)
+static void result_text(struct moves *m, const struct handoff *one)
 {
+	const struct kvm_core_move *mv = &one->mv;
 	int i;
 
 	if (!m->rows++) {
-		puts(m->want.flags & KVM_CORE_MOVE_DRY_RUN ?
+		puts(m->o.want.flags & KVM_CORE_MOVE_DRY_RUN ?
 		     "Nothing is stopped. Microseconds of each stage:" :
 		     "Microseconds of each stage, and how long the vCPUs were stopped:");
 		printf("%4s %-15s %5s", "VM", "COMMAND", "VCPUS");
 		for (i = 0; i < KVM_CORE_STAGES; i++)
-			printf(" %9s", stages[i]);
+			printf(" %9s", handoff_stage(i));
 		printf(" %9s\n", "STOPPED");
 	}
-	printf("%4u %-15s %5u", mv->vm, vm->comm, mv->vcpus);
+	printf("%4u %-15s %5u", mv->vm, one->vm.comm, mv->vcpus);
 	for (i = 0; i < KVM_CORE_STAGES; i++)
 		printf(" %9.1f", us(mv->stage_ns[i]));
 	printf(" %9.1f\n", us(mv->downtime_ns));
 	fflush(stdout);
 }
 
-static void progress(const struct moves *m, const struct vm *vm)
+static void told(struct handoffs *h, const struct handoff *one)
 {
-	if (!json_wanted && m->total > 1 && isatty(STDERR_FILENO))
-		fprintf(stderr, "\r\033[K%zu of %zu: VM %u (%s)\r", m->tried, m->total, vm->id,
-			vm->comm);
-}
+	struct moves *m = h->data;
 
-static void progress_end(const struct moves *m)
-{
-	if (!json_wanted && m->total > 1 && isatty(STDERR_FILENO))
-		fputs("\r\033[K", stderr);
-}
-
-/* @vm: zeroed but for what is known. @fd: its descriptor here when its number is not. */
-static void move_one(struct moves *m, struct vm *vm, int fd)
-{
-	struct kvm_core_move mv = m->want;
-	int error = 0;
-
-	mv.vm = vm->id;
-	mv.fd = fd;
-	m->tried++;
-	progress(m, vm);
-	if (ioctl(m->control, KVM_CORE_MOVE, &mv))
-		error = errno;
-	progress_end(m);
-	/* It has ended meanwhile: nothing of it has to be moved any more. */
-	if (m->all && (error == ENOENT || error == ESRCH) && !host_vm(vm->id, vm))
+	if (one->state == HANDOFF_GONE)
 		return;
-	if (!vm->id)
-		host_vm(mv.vm, vm);
-	/* Nothing was written back if the argument was refused as a whole. */
-	mv.error = error;
-
-	if (error == EALREADY) {
-		m->here++;
-	} else if (error) {
-		m->failed++;
-		if (!vm->id)
-			warnx("descriptor %d of process %d: %s (%s)", m->fd, m->pid, mv.reason,
-			      strerror(error));
-		else
-			warnx("VM %u (%s, pid %d): stage %s: %s (%s)", vm->id, vm->comm, vm->pid,
-			      stage_name(&mv), *mv.reason ? mv.reason : "it was refused",
-			      strerror(error));
-	} else {
-		m->moved++;
-	}
-	if (json_wanted)
-		json_array_append_new(m->json, result_json(vm, &mv));
-	else if (!error)
-		result_text(m, vm, &mv);
+	if (one->state == HANDOFF_FAILED && !one->vm.id)
+		warnx("descriptor %d of process %d: %s (%s)", m->fd, m->pid, one->mv.reason,
+		      strerror(one->mv.error));
+	if (json_lines)
+		say_line(json_pack("{s:o}", "move", handoff_json(one)));
+	else if (json_wanted)
+		json_array_append_new(m->json, handoff_json(one));
+	else if (one->state == HANDOFF_MOVED)
+		result_text(m, one);
 }
 
-static bool known(const struct vm *vms, size_t n, const struct vm *vm)
+static bool in_cgroup(int pid, const char *cgroup)
 {
-	for (; n; n--, vms++)
-		if (vms->id == vm->id && vms->pid == vm->pid)
+	char path[64], line[PATH_MAX];
+	size_t len = strlen(cgroup);
+	bool found = false;
+	FILE *f;
+
+	while (len > 1 && cgroup[len - 1] == '/')
+		len--;
+	snprintf(path, sizeof(path), "/proc/%d/cgroup", pid);
+	f = fopen(path, "re");
+	while (f && !found && fgets(line, sizeof(line), f)) {
+		line[strcspn(line, "\n")] = '\0';
+		/* The unified hierarchy's, which has no controllers named. */
+		if (strncmp(line, "0::", 3) || strncmp(line + 3, cgroup, len))
+			continue;
+		found = !line[3 + len] || line[3 + len] == '/' || len == 1;
+	}
+	if (f)
+		fclose(f);
+	return found;
+}
+
+static bool has_name(const struct vm *vm, const char *pattern)
+{
+	struct qemu q;
+	bool hit;
+
+	if (!fnmatch(pattern, vm->comm, 0))
+		return true;
+	if (!vm->pid || qemu_open(&q, vm->pid))
+		return false;
+	hit = *q.name && !fnmatch(pattern, q.name, 0);
+	qemu_close(&q);
+	return hit;
+}
+
+static bool is_wanted(const struct moves *m, const struct vm *vm)
+{
+	return (!m->from || !strcmp(m->from, vm->instance)) &&
+	       (!m->has_uid || m->uid == vm->uid) &&
+	       (!m->cgroup || in_cgroup(vm->pid, m->cgroup)) &&
+	       (!m->name || has_name(vm, m->name));
+}
+
+static bool known(const struct handoffs *h, const struct vm *vm)
+{
+	size_t i;
+
+	for (i = 0; i < h->total; i++)
+		if (h->all[i].vm.id == vm->id)
 			return true;
 	return false;
 }
 
 /* VMs that come while others are moved are moved too; each is asked once. */
-static void move_all(struct moves *m)
+static void move_all(struct moves *m, struct handoffs *h, const char *to)
 {
-	struct vm *vms, *asked = NULL;
+	struct vm *vms;
 	size_t i, n, before;
 
 	do {
-		before = m->total;
+		before = h->total;
 		n = host_vms(&vms);
-		asked = reallocarray(asked, before + n + 1, sizeof(*asked));
-		if (!asked)
-			err(EXIT_NONE, NULL);
 		for (i = 0; i < n; i++)
-			if (!known(asked, before, &vms[i]))
-				asked[m->total++] = vms[i];
+			if (is_wanted(m, &vms[i]) && !known(h, &vms[i]))
+				handoffs_add(h, &vms[i], to, -1);
 		free(vms);
-		for (i = before; i < m->total; i++)
-			move_one(m, &asked[i], -1);
-	} while (m->total > before);
-	free(asked);
+		handoffs_smallest_first(h, before);
+		handoffs_run(h);
+	} while (h->total > before && !signals_pending() && !handoffs_over(h));
 }
 
-static void move_fd(struct moves *m)
+static void move_fd(struct moves *m, struct handoffs *h, const char *to)
 {
 	struct vm vm = { .id = 0 };
 	int pidfd, fd;
 
 	pidfd = syscall(SYS_pidfd_open, m->pid, 0);
 	if (pidfd < 0)
-		err(EXIT_NONE, "process %d", m->pid);
+		die_errno("process %d", m->pid);
 	fd = syscall(SYS_pidfd_getfd, pidfd, m->fd, 0);
 	if (fd < 0)
-		err(EXIT_NONE, "descriptor %d of process %d", m->fd, m->pid);
-	m->total = 1;
-	move_one(m, &vm, fd);
+		die_errno("descriptor %d of process %d", m->fd, m->pid);
+	handoffs_add(h, &vm, to, fd);
+	handoffs_run(h);
 	close(fd);
 	close(pidfd);
 }
 
-static void move_vm(struct moves *m)
+/* In the order in which they are named. */
+static void move_named(struct moves *m, struct handoffs *h, const char *to)
 {
 	struct vm vm;
+	size_t i;
 
-	if (!host_vm(m->vm, &vm))
-		errx(EXIT_NONE, "there is no VM %u", m->vm);
-	m->total = 1;
-	move_one(m, &vm, -1);
+	for (i = 0; i + 1 < m->nr_args; i++) {
+		if (!host_vm(strtoul(m->args[i], NULL, 10), &vm))
+			die("there is no VM %s", m->args[i]);
+		if (!known(h, &vm))
+			handoffs_add(h, &vm, to, -1);
+	}
+	handoffs_run(h);
 }
 
-static unsigned int parse_number(struct argp_state *state, const char *arg, const char *what,
-				 unsigned int min, unsigned int max)
+/* A number, or a name of /etc/passwd. */
+static unsigned int parse_user(struct argp_state *state, const char *arg)
 {
-	unsigned long long n;
-	char *end;
+	struct passwd *pw = NULL;
+	FILE *f;
 
-	errno = 0;
-	n = strtoull(arg, &end, 10);
-	if (errno || end == arg || *end || *arg < '0' || *arg > '9' || n < min || n > max)
-		argp_error(state, "%s is a number from %u to %u, not '%s'", what, min, max, arg);
-	return n;
+	if (*arg >= '0' && *arg <= '9')
+		return say_number(state, arg, "a user", 0, UINT_MAX);
+	/* Without the name service, which a static program has not. */
+	f = fopen("/etc/passwd", "re");
+	while (f && (pw = fgetpwent(f)) && strcmp(pw->pw_name, arg))
+		;
+	if (f)
+		fclose(f);
+	if (!pw)
+		argp_error(state, "/etc/passwd has no user '%s': give a number", arg);
+	return pw->pw_uid;
 }
 
-static void instance_name(struct argp_state *state, char *to, const char *name)
-{
-	if (strlen(name) >= KVM_CORE_NAME_LEN)
-		argp_error(state, "'%s' is too long for an instance's name", name);
-	snprintf(to, KVM_CORE_NAME_LEN, "%s", name);
-}
-
-enum { OPT_TIMEOUT = 256, OPT_NO_POPULATE, OPT_PID, OPT_FD };
+enum { OPT_NO_POPULATE = 256, OPT_PID, OPT_FD, OPT_FROM, OPT_UID, OPT_NAME, OPT_CGROUP };
 
 static error_t parse_move(int key, char *arg, struct argp_state *state)
 {
 	struct moves *m = state->input;
+	bool named;
+	size_t i;
 
 	switch (key) {
 	case ARGP_KEY_INIT:
 		state->child_inputs[0] = NULL;
+		state->child_inputs[1] = &m->o;
 		break;
 	case 'a':
 		m->all = true;
 		break;
-	case 'd':
-		m->want.deadline_us = parse_number(state, arg, "the deadline", 1,
-						   KVM_CORE_MAX_DEADLINE_US);
-		break;
-	case OPT_TIMEOUT:
-		m->want.timeout_ms = parse_number(state, arg, "the time limit", 1,
-						  KVM_CORE_MAX_TIMEOUT_MS);
-		break;
 	case 'n':
-		m->want.flags |= KVM_CORE_MOVE_DRY_RUN;
+		m->o.want.flags |= KVM_CORE_MOVE_DRY_RUN;
 		break;
 	case OPT_NO_POPULATE:
-		m->want.flags |= KVM_CORE_MOVE_NO_POPULATE;
+		m->o.want.flags |= KVM_CORE_MOVE_NO_POPULATE;
 		break;
 	case OPT_PID:
-		m->pid = parse_number(state, arg, "a process", 1, INT_MAX);
+		m->pid = say_number(state, arg, "a process", 1, INT_MAX);
 		break;
 	case OPT_FD:
-		m->fd = parse_number(state, arg, "a descriptor", 0, INT_MAX);
+		m->fd = say_number(state, arg, "a descriptor", 0, INT_MAX);
 		break;
-	case ARGP_KEY_ARG:
-		/* The last is the instance; before it comes a VM, or nothing. */
-		if (*m->want.instance && !m->vm)
-			m->vm = parse_number(state, m->want.instance, "a VM", 1, INT_MAX);
-		else if (*m->want.instance)
-			argp_error(state, "too many arguments");
-		instance_name(state, m->want.instance, arg);
+	case OPT_FROM:
+		m->from = arg;
+		break;
+	case OPT_UID:
+		m->uid = parse_user(state, arg);
+		m->has_uid = true;
+		break;
+	case OPT_NAME:
+		m->name = arg;
+		break;
+	case OPT_CGROUP:
+		if (*arg != '/')
+			argp_error(state, "a cgroup is a path from the root of the hierarchy");
+		m->cgroup = arg;
+		break;
+	case ARGP_KEY_ARGS:
+		m->args = state->argv + state->next;
+		m->nr_args = state->argc - state->next;
 		break;
 	case ARGP_KEY_END:
-		if (!*m->want.instance)
+		if (!m->nr_args)
 			argp_error(state, "where to?");
+		if (strlen(m->args[m->nr_args - 1]) >= KVM_CORE_NAME_LEN)
+			argp_error(state, "'%s' is too long for an instance's name",
+				   m->args[m->nr_args - 1]);
+		for (i = 0; i + 1 < m->nr_args; i++)
+			say_number(state, m->args[i], "a VM", 1, INT_MAX);
 		if ((m->pid && m->fd < 0) || (!m->pid && m->fd >= 0))
 			argp_error(state, "--pid and --fd belong together");
-		if (m->all + !!m->vm + !!m->pid != 1)
-			argp_error(state, "one of VM, --all, or --pid with --fd");
+		named = m->nr_args > 1;
+		if (m->all + named + !!m->pid != 1)
+			argp_error(state, "one of VM..., --all, or --pid with --fd");
+		if (!m->all && (m->from || m->has_uid || m->name || m->cgroup))
+			argp_error(state, "--from, --uid, --name and --cgroup go with --all");
 		break;
 	default:
 		return ARGP_ERR_UNKNOWN;
@@ -283,11 +282,34 @@ static error_t parse_move(int key, char *arg, struct argp_state *state)
 	return 0;
 }
 
-static void print_json(json_t *o)
+static int result(const struct moves *m, const struct handoffs *h)
 {
-	json_dumpf(o, stdout, JSON_INDENT(2));
-	putchar('\n');
+	size_t left = h->total - h->tried;
+	json_t *o;
+
+	o = json_pack("{s:i, s:i, s:i, s:i}", "moved", h->moved, "here", h->here,
+		      "failed", h->failed, "not_tried", (int)left);
+	if (json_wanted && !json_lines)
+		json_object_set(o, "moves", m->json);
+	if (json_wanted)
+		say_json(json_incref(o));
+	else
+		printf("%u %s, %u there already, %u failed\n", h->moved,
+		       m->o.want.flags & KVM_CORE_MOVE_DRY_RUN ? "would move" : "moved", h->here,
+		       h->failed);
 	json_decref(o);
+	fflush(stdout);
+	if (left)
+		warnx("%zu of %zu were not tried: %s", left, h->total,
+		      handoffs_over(h) ? "too many have failed" : "a signal came");
+	if (!h->total)
+		warnx("there is no VM%s", m->from || m->has_uid || m->name || m->cgroup ?
+		      " like that" : "");
+	if (!h->total)
+		return EXIT_EMPTY;
+	if (!h->failed && !left)
+		return 0;
+	return h->moved + h->here ? EXIT_SOME : EXIT_NONE;
 }
 
 /**
@@ -300,162 +322,54 @@ static void print_json(json_t *o)
 int move_vms(int argc, char **argv)
 {
 	static const struct argp_option options[] = {
-		{ "all", 'a', NULL, 0, "All VMs of the host", 0 },
+		{ "all", 'a', NULL, 0, "All VMs, those with the fewest vCPUs first", 0 },
+		{ "from", OPT_FROM, "NAME", 0, "With --all: only those on this instance", 0 },
+		{ "uid", OPT_UID, "USER", 0, "With --all: only those of this user", 0 },
+		{ "name", OPT_NAME, "PATTERN", 0,
+		  "With --all: only those whose command or whose QEMU's -name is like that", 0 },
+		{ "cgroup", OPT_CGROUP, "PATH", 0,
+		  "With --all: only those in this cgroup, or below it", 0 },
 		{ "pid", OPT_PID, "PID", 0, "The VM that a descriptor of this process is", 0 },
 		{ "fd", OPT_FD, "FD", 0, "Number of the descriptor in that process", 0 },
-		{ "deadline", 'd', "US", 0,
-		  "Stop vCPUs no longer than this, else leave the VM where it is (100000)", 0 },
-		{ "timeout", OPT_TIMEOUT, "MS", 0, "Time limit for each VM (10000)", 0 },
 		{ "dry-run", 'n', NULL, 0, "Set it up on the target, say whether that works", 0 },
 		{ "no-populate", OPT_NO_POPULATE, NULL, 0, "Do not map memory ahead", 0 },
 		{ 0 }
 	};
-	static const struct argp argp = {
+	const struct argp_child children[] = {
+		*common_options, { &handoff_argp, 0, NULL, 0 }, { 0 }
+	};
+	const struct argp argp = {
 		.options = options,
 		.parser = parse_move,
-		.args_doc = "VM NAME\n--all NAME\n--pid=PID --fd=FD NAME",
+		.args_doc = "VM... NAME\n--all NAME\n--pid=PID --fd=FD NAME",
 		.doc = "Hands VMs over to the instance NAME. VM is a number of kvmctl status.",
-		.children = common_options,
+		.children = children,
 	};
-	struct moves m = { .fd = -1 };
+	struct moves m = { .fd = -1, .o.max_failures = HANDOFFS_NO_LIMIT };
+	struct handoffs h;
+	const char *to;
+	int status;
 
 	argp_parse(&argp, argc, argv, 0, NULL, &m);
-	m.control = host_control();
-	if (!host_has_instance(m.want.instance))
-		errx(EXIT_NONE, "%s: no such instance is loaded", m.want.instance);
+	to = m.args[m.nr_args - 1];
+	handoffs_init(&h, host_control());
+	handoffs_set(&h, &m.o);
+	h.told = told;
+	h.data = &m;
+	if (!host_has_instance(to))
+		die("%s: no such instance is loaded", to);
 	m.json = json_array();
+	signals_hold();
 	if (m.all)
-		move_all(&m);
+		move_all(&m, &h, to);
 	else if (m.pid)
-		move_fd(&m);
+		move_fd(&m, &h, to);
 	else
-		move_vm(&m);
-	close(m.control);
-
-	m.json = json_pack("{s:o, s:i, s:i, s:i}", "moves", m.json, "moved", m.moved,
-			   "here", m.here, "failed", m.failed);
-	if (json_wanted)
-		print_json(m.json);
-	else
-		printf("%u %s, %u there already, %u failed\n", m.moved,
-		       m.want.flags & KVM_CORE_MOVE_DRY_RUN ? "would move" : "moved", m.here,
-		       m.failed);
-	if (!m.failed)
-		return 0;
-	return m.moved + m.here ? EXIT_SOME : EXIT_NONE;
-}
-
-static error_t parse_default(int key, char *arg, struct argp_state *state)
-{
-	struct kvm_core_name *name = state->input;
-
-	switch (key) {
-	case ARGP_KEY_INIT:
-		state->child_inputs[0] = NULL;
-		break;
-	case ARGP_KEY_ARG:
-		if (state->arg_num)
-			argp_error(state, "too many arguments");
-		instance_name(state, name->name, arg);
-		break;
-	case ARGP_KEY_NO_ARGS:
-		argp_error(state, "which instance?");
-		break;
-	default:
-		return ARGP_ERR_UNKNOWN;
-	}
-	return 0;
-}
-
-/**
- * move_default - kvmctl default
- * @argc: of the subcommand
- * @argv: of the subcommand
- *
- * Return: exit status.
- */
-int move_default(int argc, char **argv)
-{
-	static const struct argp argp = {
-		.parser = parse_default,
-		.args_doc = "NAME",
-		.doc = "Has /dev/kvm open the instance NAME; with \"\" the one loaded last.",
-		.children = common_options,
-	};
-	struct kvm_core_name name = { 0 };
-	int fd;
-
-	argp_parse(&argp, argc, argv, 0, NULL, &name);
-	fd = host_control();
-	if (ioctl(fd, KVM_CORE_SET_DEFAULT, &name)) {
-		if (errno == ENODEV)
-			errx(EXIT_NONE, "%s: no such instance is live", name.name);
-		err(EXIT_NONE, "%s", name.name);
-	}
-	close(fd);
-	if (json_wanted)
-		print_json(json_pack("{s:s}", "default", name.name));
-	return 0;
-}
-
-static error_t parse_drain(int key, char *arg, struct argp_state *state)
-{
-	struct kvm_core_drain *drain = state->input;
-
-	switch (key) {
-	case ARGP_KEY_INIT:
-		state->child_inputs[0] = NULL;
-		break;
-	case 'u':
-		drain->flags |= KVM_CORE_DRAIN_UNDO;
-		break;
-	case ARGP_KEY_ARG:
-		if (state->arg_num)
-			argp_error(state, "too many arguments");
-		instance_name(state, drain->name, arg);
-		break;
-	case ARGP_KEY_NO_ARGS:
-		argp_error(state, "which instance?");
-		break;
-	default:
-		return ARGP_ERR_UNKNOWN;
-	}
-	return 0;
-}
-
-/**
- * move_drain - kvmctl drain
- * @argc: of the subcommand
- * @argv: of the subcommand
- *
- * Return: exit status.
- */
-int move_drain(int argc, char **argv)
-{
-	static const struct argp_option options[] = {
-		{ "undo", 'u', NULL, 0, "It takes VMs again", 0 },
-		{ 0 }
-	};
-	static const struct argp argp = {
-		.options = options,
-		.parser = parse_drain,
-		.args_doc = "NAME",
-		.doc = "Has the instance NAME take no VMs any more; those that it has go on.",
-		.children = common_options,
-	};
-	struct kvm_core_drain drain = { 0 };
-	int fd;
-
-	argp_parse(&argp, argc, argv, 0, NULL, &drain);
-	fd = host_control();
-	if (ioctl(fd, KVM_CORE_DRAIN, &drain)) {
-		if (errno == ENODEV)
-			errx(EXIT_NONE, "%s: no such instance is in service", drain.name);
-		err(EXIT_NONE, "%s", drain.name);
-	}
-	close(fd);
-	if (json_wanted)
-		print_json(json_pack("{s:s, s:s}", "instance", drain.name, "state",
-				     drain.flags & KVM_CORE_DRAIN_UNDO ? "live" : "draining"));
-	return 0;
+		move_named(&m, &h, to);
+	close(h.control);
+	status = result(&m, &h);
+	json_decref(m.json);
+	handoffs_free(&h);
+	signals_release();
+	return status;
 }

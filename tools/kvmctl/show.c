@@ -48,31 +48,24 @@ static json_t *list_json(const struct kvm_core_instance_info *i)
  */
 int show_list(int argc, char **argv)
 {
-	struct kvm_core_instance_info info;
-	unsigned int i;
-	json_t *all;
+	struct kvm_core_instance_info *list;
+	json_t *all = json_array();
+	size_t i, n;
 	int fd;
 
 	no_arguments(argc, argv, "Lists the instances that are loaded.");
 	fd = host_control();
-	all = json_array();
-	for (i = 0;; i++) {
-		info = (struct kvm_core_instance_info){ .index = i };
-		if (ioctl(fd, KVM_CORE_LIST, &info))
-			break;
-		if (json_wanted)
-			json_array_append_new(all, list_json(&info));
-		else
-			list_text(&info);
-	}
-	if (errno != ENOENT)
-		err(EXIT_NONE, "KVM_CORE_LIST");
+	n = host_instances(fd, &list);
 	close(fd);
-	all = json_pack("{s:o}", "instances", all);
-	if (json_wanted) {
-		json_dumpf(all, stdout, JSON_INDENT(2));
-		putchar('\n');
+	for (i = 0; i < n; i++) {
+		if (json_wanted)
+			json_array_append_new(all, list_json(&list[i]));
+		else
+			list_text(&list[i]);
 	}
+	free(list);
+	if (json_wanted)
+		say_json(json_pack("{s:O}", "instances", all));
 	json_decref(all);
 	return 0;
 }
@@ -171,7 +164,7 @@ int show_status(int argc, char **argv)
 		if (!(interval > 0))
 			return 0;
 		if (fflush(stdout))
-			err(EXIT_NONE, "standard output");
+			die_errno("standard output");
 		ts.tv_sec = interval;
 		ts.tv_nsec = (interval - ts.tv_sec) * 1e9;
 		nanosleep(&ts, NULL);

@@ -6,7 +6,6 @@
 #include <jansson.h>
 #include <limits.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -316,36 +315,14 @@ static void job_end(struct upgrades *u, struct job *jobs, size_t *running)
 	jobs[i] = jobs[--*running];
 }
 
-/* Nothing that ends this program may come between the old QEMU and the new one. */
-static void hold_signals(sigset_t *set)
-{
-	sigemptyset(set);
-	sigaddset(set, SIGINT);
-	sigaddset(set, SIGTERM);
-	sigaddset(set, SIGHUP);
-	sigprocmask(SIG_BLOCK, set, NULL);
-}
-
-static bool is_told_to_end(const sigset_t *held)
-{
-	sigset_t now;
-	int i;
-
-	sigpending(&now);
-	for (i = 1; i < NSIG; i++)
-		if (sigismember(held, i) == 1 && sigismember(&now, i) == 1)
-			return true;
-	return false;
-}
-
 /* Those that run when a signal comes are waited for, and told of. */
-static void upgrade_all(struct upgrades *u, const struct vm *vms, const sigset_t *held)
+static void upgrade_all(struct upgrades *u, const struct vm *vms)
 {
 	struct job jobs[MAX_JOBS];
 	size_t running = 0;
 
 	while (u->tried < u->total || running) {
-		bool more = u->tried < u->total && !is_told_to_end(held);
+		bool more = u->tried < u->total && !signals_pending();
 
 		if (!more && !running)
 			break;
@@ -392,7 +369,7 @@ static void stop_daemon(struct upgrades *u, const struct vm *vms)
 
 	u->waits = calloc(u->total + 1, sizeof(*u->waits));
 	if (!u->waits)
-		err(EXIT_NONE, NULL);
+		die_errno(NULL);
 	for (i = 0; i < u->total && !u->dry; i++) {
 		its = in_the_way(u, &vms[i]);
 		u->waits[i] = its;
@@ -591,7 +568,6 @@ int vmm_main(int argc, char **argv)
 	};
 	struct upgrades u = { .o = { .timeout_ms = 60000, .deadline_us = 5000000 } };
 	struct vm *vms;
-	sigset_t held;
 	size_t i, n;
 	long cpus;
 
@@ -606,12 +582,13 @@ int vmm_main(int argc, char **argv)
 		if (is_wanted(&u, &vms[i]) && !known(vms, u.total, vms[i].pid))
 			vms[u.total++] = vms[i];
 	if (!u.all && !u.total)
-		errx(EXIT_NONE, "there is no VM of '%s'", u.who);
+		die("there is no VM of '%s'", u.who);
 	if (!u.all && u.total > 1)
-		errx(EXIT_NONE, "%zu VMs have the name '%s': name a process", u.total, u.who);
-	hold_signals(&held);
+		die("%zu VMs have the name '%s': name a process", u.total, u.who);
+	/* Nothing that ends this program may come between the old QEMU and the new one. */
+	signals_hold();
 	stop_daemon(&u, vms);
-	upgrade_all(&u, vms, &held);
+	upgrade_all(&u, vms);
 	start_daemon(&u, vms);
 	free(u.waits);
 	free(vms);
@@ -631,7 +608,7 @@ int vmm_main(int argc, char **argv)
 	}
 	json_decref(u.json);
 	fflush(stdout);
-	sigprocmask(SIG_UNBLOCK, &held, NULL);
+	signals_release();
 	if (!u.failed && !u.unknown)
 		return 0;
 	return u.upgraded + u.current ? EXIT_SOME : EXIT_NONE;
