@@ -7,6 +7,7 @@
 #
 # Variables: KVM_RELAY_CACHE (default ${XDG_CACHE_HOME:-$HOME/.cache}/kvm-relay)
 #            KVM_RELAY_MIRROR (default http://deb.debian.org/debian)
+#            KVM_RELAY_OFFLINE (not empty: nothing is installed)
 #            KVM_RELAY_KVER (a release of the kernel, or a series of which it is the
 #            newest; default: the kernel linux-headers-amd64 depends on)
 #
@@ -53,8 +54,8 @@ relay_need()
 			miss+=("$p")
 	done
 	[ ${#miss[@]} -gt 0 ] || return 0
-	if [ "$(id -u)" -ne 0 ]; then
-		relay_say "packages missing and not root: apt-get install ${miss[*]}"
+	if [ "$(id -u)" -ne 0 ] || [ -n "${KVM_RELAY_OFFLINE:-}" ]; then
+		relay_say "packages are missing: apt-get install ${miss[*]}"
 		return $RELAY_E_PACKAGE
 	fi
 	relay_say "installing ${miss[*]}"
