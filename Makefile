@@ -49,7 +49,8 @@ help:
 #: make lint       checkpatch, sparse, W=1, coccicheck, shellcheck
 #: make kselftest  build the kernel's own KVM selftests
 #: make install    install modules, udev rule, kvmctl and libkvmrelay (DESTDIR=)
-#: make deb [MODULES=1]   Debian packages of the tools, and of the modules, into build/deb/
+#: make deb [MODULES=1]   Debian packages of the tools, of the sources for DKMS, and of the
+#:                 modules, into build/deb/
 #: make clean
 #: make series-report KVM_SRC=TREE   which transformations another KVM would miss
 #: Variables: KVER= kernel to build for, a release or a series (6.12), O= where to build,
