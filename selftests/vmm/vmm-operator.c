@@ -16,6 +16,7 @@
 #include <dirent.h>
 #include <kselftest.h>
 #include "mini.h"
+#include "operator.h"
 #include "vmm.h"
 
 static const char usage[] =
@@ -587,7 +588,7 @@ int main(int argc, char **argv)
 	from = mini_names[0];
 	to = mini_names[1];
 	ksft_print_header();
-	ksft_set_plan(7);
+	ksft_set_plan(8);
 	test_sysfs();
 	test_log();
 	test_precedence();
@@ -595,5 +596,7 @@ int main(int argc, char **argv)
 	test_cgroup();
 	test_drained();
 	test_drained_meanwhile();
+	ksft_test_result(test_history(from, to),
+			 "what a VMM asks for in a row hides nothing of the operator's\n");
 	ksft_finished();
 }

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Of vmm-operator: what is remembered of handoffs, and told to udev. */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/kvm_core.h>
+#include <linux/netlink.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include <kselftest.h>
+#include "mini.h"
+#include "operator.h"
+#include "vmm.h"
+
+/* What kvm-core remembers of a VM: the operator's handoffs, and its VMM's. */
+static void remembered(int control, __u32 vm, unsigned int *operators, unsigned int *own)
+{
+	struct kvm_core_handoff h = { .seq = 0 };
+
+	*operators = 0;
+	*own = 0;
+	for (; !ioctl(control, KVM_CORE_HISTORY, &h); h.seq++)
+		if (h.vm == vm)
+			(*(h.flags & KVM_CORE_HANDOFF_OWN ? own : operators))++;
+}
+
+static __u64 failures(int control, __u32 stage, __u32 error, __u32 flags)
+{
+	struct kvm_core_failures f = { .index = 0 };
+
+	for (; !ioctl(control, KVM_CORE_FAILURES, &f); f.index++)
+		if (f.stage == stage && f.error == error && f.flags == flags)
+			return f.count;
+	return 0;
+}
+
+static int uevents_open(void)
+{
+	struct sockaddr_nl nl = { .nl_family = AF_NETLINK, .nl_groups = 1 };
+	int fd = socket(AF_NETLINK, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC,
+			NETLINK_KOBJECT_UEVENT);
+	int size = 4 << 20;
+
+	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)) ||
+	    bind(fd, (struct sockaddr *)&nl, sizeof(nl)))
+		ksft_exit_fail_msg("no uevents: %s\n", strerror(errno));
+	return fd;
+}
+
+/* Those that were sent since, by who asked for the handoff. */
+static unsigned int uevents(int fd, unsigned int *own)
+{
+	unsigned int operators = 0;
+	char text[8192];
+	ssize_t n;
+	char *p;
+
+	*own = 0;
+	while ((n = recv(fd, text, sizeof(text) - 1, 0)) > 0) {
+		text[n] = '\0';
+		for (p = text; p < text + n; p += strlen(p) + 1) {
+			*own += !strcmp(p, "KVM_RELAY_ASKED=vmm");
+			operators += !strcmp(p, "KVM_RELAY_ASKED=operator");
+		}
+	}
+	return operators;
+}
+
+/**
+ * test_history - a VMM asks for more handoffs in a row than are remembered of all VMMs
+ * @from: the instance that its VM is on
+ * @to: another one
+ *
+ * kselftest.h counts in each file for itself, so the result is the caller's to print.
+ *
+ * Return: is what the operator asked for remembered and told, and the rest bounded?
+ */
+bool test_history(const char *from, const char *to)
+{
+	enum { TIMES = 300, KEPT = 256, EVENTS = 20 };
+	int control = open("/dev/kvm-core", O_RDWR | O_CLOEXEC), nl = uevents_open(), i;
+	struct kvm_core_stats before = { .argsz = sizeof(before) }, after = before;
+	struct kvm_core_move mv = { .deadline_us = 20000000, .timeout_ms = 60000 };
+	unsigned int operators, own, told, told_own;
+	__u64 failed, start;
+	struct mini m;
+	bool ok;
+
+	mini_begin(&m);
+	mv.fd = m.fd;
+	snprintf(mv.instance, sizeof(mv.instance), "%s", to);
+	ok = m.ok && !ioctl(control, KVM_CORE_MOVE, &mv);
+	ok &= !ioctl(control, KVM_CORE_STATS, &before);
+	failed = failures(control, KVM_CORE_STAGE_RECORD, EIO, KVM_CORE_HANDOFF_OWN);
+	ok &= inject_set("record", "error", EIO);
+	start = now_ns();
+	for (i = 0; i < TIMES; i++) {
+		struct kvm_core_move self = { 0 };
+
+		snprintf(self.instance, sizeof(self.instance), "%s", from);
+		ok &= ioctl(m.fd, KVM_CORE_VM_MOVE, &self) && errno == EIO;
+	}
+	ok &= inject_set("record", "error", 0);
+	told = uevents(nl, &told_own);
+	remembered(control, mv.vm, &operators, &own);
+	ok &= !ioctl(control, KVM_CORE_STATS, &after);
+	failed = failures(control, KVM_CORE_STAGE_RECORD, EIO, KVM_CORE_HANDOFF_OWN) - failed;
+	ok &= operators == 1 && own == KEPT && failed == TIMES;
+	ok &= after.failed_own - before.failed_own == TIMES && after.moved == before.moved;
+	ok &= told == 1 && told_own >= 1 &&
+	      told_own <= EVENTS * ((now_ns() - start) / 5000000000ull + 2);
+	if (!ok)
+		ksft_print_msg("remembered %u and %u, failed %llu, told of %u and %u\n", operators,
+			       own, failed, told, told_own);
+	before.argsz--;
+	ok &= ioctl(control, KVM_CORE_STATS, &before) && errno == EINVAL;
+	ok &= ioctl(control, KVM_CORE_STATS, 8) && errno == EFAULT;
+	ok &= ioctl(control, KVM_CORE_HISTORY, 8) && errno == EFAULT;
+	ok &= ioctl(control, KVM_CORE_FAILURES, 8) && errno == EFAULT;
+	mini_end(&m);
+	close(nl);
+	close(control);
+	return ok;
+}
