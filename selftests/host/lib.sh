@@ -50,6 +50,8 @@ host_kernel()
 	dpkg-deb -x "$deb" "$tmp"
 	mv "$tmp/boot/vmlinuz-$kver" "$tmp/vmlinuz"
 	mv "$tmp/boot/config-$kver" "$tmp/config"
+	# Debian 13 has its modules below /usr, as its root is merged.
+	[ ! -d "$tmp/usr/lib/modules" ] || { mkdir -p "$tmp/lib" && mv "$tmp/usr/lib/modules" "$tmp/lib/"; }
 	rm -rf "${tmp:?}/boot" "${tmp:?}/usr"
 	depmod -b "$tmp" "$kver"
 	# The compressed ELF file lies in the bzImage at payload_offset, counted from
