@@ -31,7 +31,7 @@ const char *upgrade_name(const struct upgrade *u)
 /**
  * upgrade_tell - what has been done, or would be: a line
  * @u: the upgrade
- * @event: one word
+ * @event: one word; "" for another line of the plan
  * @format: the rest of the line
  */
 void upgrade_tell(const struct upgrade *u, const char *event, const char *format, ...)
@@ -44,8 +44,8 @@ void upgrade_tell(const struct upgrade *u, const char *event, const char *format
 		die_errno(NULL);
 	va_end(args);
 	if (json_wanted)
-		say_line(json_pack("{s:s, s:s, s:s}", "event", event, "target", upgrade_name(u),
-				   "text", text));
+		say_line(json_pack("{s:s, s:s, s:s}", "event", *event ? event : "plan",
+				   "target", upgrade_name(u), "text", text));
 	else
 		printf("%-8s %s\n", event, text);
 	fflush(stdout);
