@@ -190,6 +190,8 @@ bool module_load_file(const char *path, const char *params)
 	if (syscall(SYS_finit_module, fd, params, 0)) {
 		if (errno == EEXIST && host_has_module(name))
 			warnx("%s: it is loaded already", path);
+		else if (errno == EKEYREJECTED || errno == ENOKEY)
+			warnx("%s: it has no signature of a key that the kernel trusts", path);
 		else
 			warnx("%s: %s; the kernel's log says why", path, strerror(errno));
 		goto out;
