@@ -183,6 +183,24 @@ host_module()
 	esac
 }
 
+# host_unpacked MODULE TO: as the distribution has signed it; MODULE.xz if that is what there is.
+host_unpacked()
+{
+	if [ -e "$1" ]; then
+		ln -s "$1" "$2"
+	else
+		xz -dc "$1.xz" >"$2"
+	fi
+}
+
+# host_sign IMAGE TO: a kernel's image for a firmware that knows the key of Debian's ovmf. It is
+# no secret, as is its passphrase: a test's.
+host_sign()
+{
+	openssl rsa -in /usr/share/ovmf/PkKek-1-snakeoil.key -passin pass:snakeoil -out "$2.key" &&
+		sbsign --key "$2.key" --cert /usr/share/ovmf/PkKek-1-snakeoil.pem --output "$2" "$1"
+}
+
 # host_base KVER: print the base initramfs for the kernel KVER.
 host_base()
 (
