@@ -67,7 +67,7 @@ static struct kvm_core_stats stats = {
 /* By stage, errno, and whether no operator had asked. */
 static u64 failures[KVM_CORE_STAGES][LAST_ERRNO + 1][2];
 
-/* Of VMMs' own handoffs. */
+/* Of those that no operator asked for. */
 static struct ratelimit_state own_events;
 
 /* No operator asked for it. */
@@ -136,7 +136,7 @@ static void tell(const struct entry *e)
 
 	if (h->flags & KVM_CORE_HANDOFF_DRY_RUN)
 		return;
-	if (h->flags & KVM_CORE_HANDOFF_OWN && !__ratelimit(&own_events))
+	if (is_own(h) && !__ratelimit(&own_events))
 		return;
 	env[i++] = kasprintf(GFP_KERNEL, "KVM_RELAY_EVENT=%s", event_of(h));
 	env[i++] = kasprintf(GFP_KERNEL, "KVM_RELAY_VM=%u", h->vm);

@@ -8,11 +8,14 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include <kselftest.h>
 #include "mini.h"
 #include "operator.h"
 #include "vmm.h"
+
+#define OTHERS	(KVM_CORE_HANDOFF_OWN | KVM_CORE_HANDOFF_ADOPT)
 
 /* What kvm-core remembers of a VM: the operator's handoffs, and its VMM's. */
 static void remembered(int control, __u32 vm, unsigned int *operators, unsigned int *own)
@@ -23,7 +26,7 @@ static void remembered(int control, __u32 vm, unsigned int *operators, unsigned 
 	*own = 0;
 	for (; !ioctl(control, KVM_CORE_HISTORY, &h); h.seq++)
 		if (h.vm == vm)
-			(*(h.flags & KVM_CORE_HANDOFF_OWN ? own : operators))++;
+			(*(h.flags & OTHERS ? own : operators))++;
 }
 
 static __u64 failures(int control, __u32 stage, __u32 error, __u32 flags)
@@ -49,7 +52,7 @@ static int uevents_open(void)
 	return fd;
 }
 
-/* Those that were sent since, by who asked for the handoff. */
+/* Those that were sent since: of an operator's handoffs, and of others. */
 static unsigned int uevents(int fd, unsigned int *own)
 {
 	unsigned int operators = 0;
@@ -61,11 +64,36 @@ static unsigned int uevents(int fd, unsigned int *own)
 	while ((n = recv(fd, text, sizeof(text) - 1, 0)) > 0) {
 		text[n] = '\0';
 		for (p = text; p < text + n; p += strlen(p) + 1) {
-			*own += !strcmp(p, "KVM_RELAY_ASKED=vmm");
+			*own += !strcmp(p, "KVM_RELAY_ASKED=vmm") ||
+				!strcmp(p, "KVM_RELAY_ASKED=adopter");
 			operators += !strcmp(p, "KVM_RELAY_ASKED=operator");
 		}
 	}
 	return operators;
+}
+
+/* Another process tries to adopt the VM so often, in vain. */
+static bool adopted(const struct mini *m, int times)
+{
+	struct kvm_core_adopt_slot slot = {
+		.size = MINI_MEM, .userspace_addr = (unsigned long)m->mem,
+	};
+	struct kvm_core_adopt a = {
+		.argsz = sizeof(a), .nr_vcpus = 1, .nr_slots = 1,
+		.vcpus = (unsigned long)&m->vcpu[0], .slots = (unsigned long)&slot,
+	};
+	int status;
+	pid_t pid;
+
+	fflush(NULL);
+	pid = fork();
+	if (!pid) {
+		while (times--)
+			if (!ioctl(m->fd, KVM_CORE_VM_ADOPT, &a) || errno != EIO)
+				_exit(1);
+		_exit(0);
+	}
+	return pid > 0 && waitpid(pid, &status, 0) == pid && !status;
 }
 
 /**
@@ -79,16 +107,19 @@ static unsigned int uevents(int fd, unsigned int *own)
  */
 bool test_history(const char *from, const char *to)
 {
-	enum { TIMES = 300, KEPT = 256, EVENTS = 20 };
-	int control = open("/dev/kvm-core", O_RDWR | O_CLOEXEC), nl = uevents_open(), i;
+	static const __u8 code[] = { 0xf4 };	/* hlt */
+	enum { TIMES = 300, ADOPTED = 60, KEPT = 256, EVENTS = 20 };
+	int control = open("/dev/kvm-core", O_RDWR | O_CLOEXEC), nl = uevents_open();
 	struct kvm_core_stats before = { .argsz = sizeof(before) }, after = before;
 	struct kvm_core_move mv = { .deadline_us = 20000000, .timeout_ms = 60000 };
 	unsigned int operators, own, told, told_own;
 	__u64 failed, start;
 	struct mini m;
 	bool ok;
+	int i;
 
 	mini_begin(&m);
+	mini_boot(&m, code, sizeof(code));
 	mv.fd = m.fd;
 	snprintf(mv.instance, sizeof(mv.instance), "%s", to);
 	ok = m.ok && !ioctl(control, KVM_CORE_MOVE, &mv);
@@ -102,13 +133,15 @@ bool test_history(const char *from, const char *to)
 		snprintf(self.instance, sizeof(self.instance), "%s", from);
 		ok &= ioctl(m.fd, KVM_CORE_VM_MOVE, &self) && errno == EIO;
 	}
+	ok &= adopted(&m, ADOPTED);
 	ok &= inject_set("record", "error", 0);
 	told = uevents(nl, &told_own);
 	remembered(control, mv.vm, &operators, &own);
 	ok &= !ioctl(control, KVM_CORE_STATS, &after);
 	failed = failures(control, KVM_CORE_STAGE_RECORD, EIO, KVM_CORE_HANDOFF_OWN) - failed;
-	ok &= operators == 1 && own == KEPT && failed == TIMES;
-	ok &= after.failed_own - before.failed_own == TIMES && after.moved == before.moved;
+	ok &= operators == 1 && own == KEPT && failed == TIMES + ADOPTED;
+	ok &= after.failed_own - before.failed_own == TIMES + ADOPTED;
+	ok &= after.moved == before.moved;
 	ok &= told == 1 && told_own >= 1 &&
 	      told_own <= EVENTS * ((now_ns() - start) / 5000000000ull + 2);
 	if (!ok)
