@@ -147,8 +147,6 @@ static void release_work(struct work_struct *work)
 				      session->id, session->name,
 				      from_kuid(&init_user_ns, session->uid),
 				      session->frees >> 10, session->reason);
-	if (kept)
-		keepalive_event(session, "released");
 	/* Nobody pokes it since it is RELEASED; this is what was queued before. */
 	cancel_delayed_work(&session->work);
 
@@ -157,6 +155,9 @@ static void release_work(struct work_struct *work)
 	limit_close(session);
 	mutex_unlock(&keepalive_lock);
 	complete_all(&session->gone);
+	/* Allocates, and who is out of memory may have waited for the release until here. */
+	if (kept)
+		keepalive_event(session, "released");
 	session_put(session);
 	module_put(THIS_MODULE);
 }
