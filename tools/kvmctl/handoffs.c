@@ -291,6 +291,15 @@ void handoffs_run(struct handoffs *h)
 	work(h);
 	for (i = 0; i < n; i++)
 		pthread_join(threads[i], NULL);
+	/* Those that were to be tried again, and are not. */
+	for (i = 0; i < h->tried; i++) {
+		if (h->all[i].state != HANDOFF_WAITS)
+			continue;
+		h->all[i].state = HANDOFF_FAILED;
+		h->failed++;
+		if (h->told)
+			h->told(h, &h->all[i]);
+	}
 }
 
 static error_t parse(int key, char *arg, struct argp_state *state)

@@ -49,8 +49,8 @@ const struct kvm_core_handoff *history_stuck(const struct kvm_core_handoff *all,
 	while (n--) {
 		if (all[n].vm != vm->id)
 			continue;
-		/* A VMM may ask for what does not work as often as it likes. */
-		if (all[n].flags & KVM_CORE_HANDOFF_OWN)
+		/* VMMs and adopters may ask for what does not work as often as they like. */
+		if (all[n].flags & (KVM_CORE_HANDOFF_OWN | KVM_CORE_HANDOFF_ADOPT))
 			continue;
 		if (!all[n].error || strcmp(all[n].from, vm->instance))
 			return NULL;

@@ -178,7 +178,9 @@ int upgrade_rollback(int argc, char **argv)
 		       "moves all VMs back, and unloads what it loaded.",
 		.children = children,
 	};
-	struct upgrade u = { .o.retry = 1 };
+	struct upgrade u = {
+		.o.retry = UPGRADE_NOT_GIVEN, .o.max_failures = UPGRADE_NOT_GIVEN,
+	};
 	int status = 0;
 
 	argp_parse(&argp, argc, argv, 0, NULL, &u);
@@ -189,6 +191,7 @@ int upgrade_rollback(int argc, char **argv)
 	u.state = state_load();
 	if (!u.state || upgrade_is_in(&u, PHASE_UNDONE))
 		die("there is no upgrade to undo");
+	upgrade_options(&u);
 	say_way_back(&u);
 	if (!u.dry && !upgrade_go_back(&u))
 		status = EXIT_MIXED;

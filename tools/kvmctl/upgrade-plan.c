@@ -90,6 +90,7 @@ json_t *upgrade_plan(struct upgrade *u)
 		      default_name, "vms", "no_way_back", u->no_way_back, "keep", u->keep);
 	if (!s)
 		die("out of memory");
+	json_object_set_new(s, "options", upgrade_options_json(&u->o));
 	free(p);
 	free(path);
 	free(name);

@@ -172,6 +172,39 @@ bool upgrade_load(const json_t *what)
 }
 
 /**
+ * upgrade_options_json - options, as the state has them
+ * @o: they
+ */
+json_t *upgrade_options_json(const struct handoff_options *o)
+{
+	return json_pack("{s:I, s:I, s:I, s:I, s:I}",
+			 "deadline_us", (json_int_t)o->want.deadline_us,
+			 "timeout_ms", (json_int_t)o->want.timeout_ms,
+			 "jobs", (json_int_t)o->jobs, "retry", (json_int_t)o->retry,
+			 "max_failures", (json_int_t)o->max_failures);
+}
+
+/**
+ * upgrade_options - what was not given now is as it was when the upgrade began
+ * @u: the upgrade; its state may be NULL
+ */
+void upgrade_options(struct upgrade *u)
+{
+	const json_t *o = json_object_get(u->state, "options");
+
+	if (!u->o.want.deadline_us)
+		u->o.want.deadline_us = json_integer_value(json_object_get(o, "deadline_us"));
+	if (!u->o.want.timeout_ms)
+		u->o.want.timeout_ms = json_integer_value(json_object_get(o, "timeout_ms"));
+	if (!u->o.jobs)
+		u->o.jobs = json_integer_value(json_object_get(o, "jobs"));
+	if (u->o.retry == UPGRADE_NOT_GIVEN)
+		u->o.retry = o ? json_integer_value(json_object_get(o, "retry")) : 1;
+	if (u->o.max_failures == UPGRADE_NOT_GIVEN)
+		u->o.max_failures = json_integer_value(json_object_get(o, "max_failures"));
+}
+
+/**
  * upgrade_is_in - is this what it does?
  * @u: the upgrade
  * @phase: one of PHASE_*

@@ -322,13 +322,16 @@ int upgrade_main(int argc, char **argv)
 		       "cannot be moved, all go back.",
 		.children = children,
 	};
-	struct upgrade u = { .o.retry = 1 };
+	struct upgrade u = {
+		.o.retry = UPGRADE_NOT_GIVEN, .o.max_failures = UPGRADE_NOT_GIVEN,
+	};
 	bool nothing = false;
 	int status;
 
 	argp_parse(&argp, argc, argv, 0, NULL, &u);
 	signals_hold();
 	take_state(&u);
+	upgrade_options(&u);
 	if (!u.resume) {
 		u.state = upgrade_plan(&u);
 		nothing = !json_array_size(json_object_get(u.state, "from"));

@@ -36,6 +36,7 @@
  *   no_way_back  instances without a file are unloaded as well
  *   keep     none is unloaded
  *   failed   VMs that stay where they were
+ *   options  of the command line: deadline_us, timeout_ms, jobs, retry, max_failures
  */
 /* upgrade-state.c */
 bool state_lock(void);
@@ -77,6 +78,9 @@ struct upgrade {
 	struct timespec began;
 };
 
+/* Of retry and max_failures: not given on the command line. */
+#define UPGRADE_NOT_GIVEN (~0U)
+
 /* upgrade-step.c: what going on and going back have in common */
 json_t *upgrade_target(const struct upgrade *u);
 const char *upgrade_name(const struct upgrade *u);
@@ -92,6 +96,8 @@ bool upgrade_drain(const struct upgrade *u, const char *name, bool drain);
 bool upgrade_info(const struct upgrade *u, const char *name,
 		  struct kvm_core_instance_info *info);
 bool upgrade_load(const json_t *what);
+json_t *upgrade_options_json(const struct handoff_options *o);
+void upgrade_options(struct upgrade *u);
 
 /* upgrade-plan.c */
 json_t *upgrade_plan(struct upgrade *u);
