@@ -558,4 +558,8 @@ const struct kvm_core_ops kvm_relay_ops = {
 	.vcpu_pi = kvm_relay_vcpu_pi,
 	.vm_posted = kvm_relay_vm_posted,
 	.vm_noncoherent = vm_noncoherent,
+	.vcpu_stats = kvm_relay_vcpu_stats,
+	.vm_stats = kvm_relay_vm_stats,
+	.vcpu_stats_adopt = kvm_relay_vcpu_stats_adopt,
+	.vm_stats_adopt = kvm_relay_vm_stats_adopt,
 };

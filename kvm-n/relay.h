@@ -54,6 +54,14 @@ void kvm_relay_vm_clock(void *vm, const struct kvm_core_vm_extra *extra);
 void kvm_relay_vm_go(void *vm, const struct kvm_core_vm_extra *extra);
 void kvm_relay_vm_adopt(void *vm, const struct kvm_core_vm_extra *extra);
 
+/* stats.c: struct kvm_core_ops has them. */
+void kvm_relay_vcpu_stats(void *vcpu, struct kvm_core_statistics *stats);
+void kvm_relay_vm_stats(void *vm, struct kvm_core_statistics *stats);
+void kvm_relay_vcpu_stats_adopt(void *vcpu, const struct kvm_core_stats_run *runs,
+				unsigned int nr, const void *from);
+void kvm_relay_vm_stats_adopt(void *vm, const struct kvm_core_stats_run *runs,
+			      unsigned int nr, const void *from);
+
 /* handoff.c: struct kvm_core_instance has it. */
 extern const struct kvm_core_ops kvm_relay_ops;
 

@@ -16,7 +16,7 @@
 #include <linux/types.h>
 #include <linux/percpu-defs.h>
 
-#define KVM_CORE_ABI 9
+#define KVM_CORE_ABI 10
 
 /* Instances have numbers of 1 to KVM_CORE_MAX_NUMBER. */
 #define KVM_CORE_MAX_NUMBER 99
@@ -26,6 +26,7 @@ struct device;
 struct dentry;
 struct file;
 struct file_operations;
+struct kvm_stats_desc;
 struct mem_cgroup;
 struct module;
 struct mutex;
@@ -214,6 +215,40 @@ struct kvm_core_vm_extra {
 #endif
 };
 
+/* Bytes of the name of a statistic, in any release of KVM */
+#define KVM_CORE_STATS_NAME 48
+
+/**
+ * struct kvm_core_statistics - the statistics of a VM or of a vCPU
+ * @desc:	the first of their descriptors, as KVM_GET_STATS_FD shows them; each has a
+ *		name of KVM_CORE_STATS_NAME bytes behind it
+ * @nr:		how many
+ * @data:	what their offsets count from
+ */
+struct kvm_core_statistics {
+#ifndef __GENKSYMS__
+	const struct kvm_stats_desc *desc;
+	unsigned int nr;
+	const void *data;
+#endif
+};
+
+/**
+ * struct kvm_core_stats_run - statistics that go over as one
+ * @from:	offset in the source's data
+ * @to:		and in the target's
+ * @nr:		u64s
+ * @peak:	the larger one stays
+ */
+struct kvm_core_stats_run {
+#ifndef __GENKSYMS__
+	u32 from;
+	u32 to;
+	u32 nr;
+	bool peak;
+#endif
+};
+
 /**
  * struct kvm_core_ops - what an instance does for a handoff
  * @vcpu_pages:	the pages behind a new vCPU's mapping, each with a reference
@@ -257,6 +292,10 @@ struct kvm_core_vm_extra {
  * @vm_posted:	expect interrupts posted by devices, as if one was assigned (true), or
  *		no more than those of @vm_bypass. -EOPNOTSUPP if the instance would not
  *		see them.
+ * @vcpu_stats:	where the vCPU's statistics are
+ * @vm_stats:	and the VM's
+ * @vcpu_stats_adopt: the vCPU's statistics go on from those at @from; nobody counts
+ * @vm_stats_adopt: likewise, and the instance may count meanwhile
  * @vm_noncoherent: there is one device more (1) or less (-1) whose DMA does not snoop
  *		caches, or nothing changes (0). Tells whether there are such devices and
  *		the types of memory in page tables depend on that.
@@ -286,6 +325,12 @@ struct kvm_core_ops {
 	void *(*vcpu_pi)(void *vcpu, void *pi, enum kvm_core_pi_use use);
 	int (*vm_posted)(void *vm, bool on);
 	bool (*vm_noncoherent)(void *vm, int change);
+	void (*vcpu_stats)(void *vcpu, struct kvm_core_statistics *stats);
+	void (*vm_stats)(void *vm, struct kvm_core_statistics *stats);
+	void (*vcpu_stats_adopt)(void *vcpu, const struct kvm_core_stats_run *runs,
+				 unsigned int nr, const void *from);
+	void (*vm_stats_adopt)(void *vm, const struct kvm_core_stats_run *runs,
+			       unsigned int nr, const void *from);
 #endif
 };
 

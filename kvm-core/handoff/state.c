@@ -85,6 +85,10 @@ static int prepare_vm(struct core_move *mv)
 	if (r)
 		return r;
 
+	r = core_stats_prepare_vm(mv);
+	if (r)
+		return r;
+
 	/* Both are there or not, as the record was replayed. */
 	st->chip[0].chip_id = KVM_IRQCHIP_PIC_MASTER;
 	st->irqchip = core_replay_ioctl(mv->vm_target, KVM_GET_IRQCHIP,
@@ -120,6 +124,8 @@ static int prepare_vcpu(struct core_move *mv, struct core_file *cf)
 		return core_move_fail(mv, -ENOMEM, "buffers");
 
 	r = core_msrs_prepare(mv, cf, st);
+	if (!r)
+		r = core_stats_prepare_vcpu(mv, cf);
 	if (r)
 		return r;
 	r = get(mv, cf, to, KVM_GET_DEBUGREGS, &st->init_dr, "DEBUGREGS of the target");
@@ -198,6 +204,8 @@ void core_state_free(struct core_move *mv)
 	}
 	if (mv->state) {
 		kvfree(mv->state->index);
+		kvfree(mv->state->vm_stats);
+		kvfree(mv->state->vcpu_stats);
 		kvfree(mv->state);
 		mv->state = NULL;
 	}
@@ -349,10 +357,11 @@ int core_state_vcpu(struct core_move *mv, struct core_file *cf)
 	r = read_vcpu(mv, cf, st);
 	if (!r)
 		r = write_vcpu(mv, cf, st);
-	if (!r)
-		mv->to->inst->ops->vcpu_adopt(cf->vcpu->target->private_data,
-					      &st->extra);
-	return r;
+	if (r)
+		return r;
+	mv->to->inst->ops->vcpu_adopt(cf->vcpu->target->private_data, &st->extra);
+	core_stats_vcpu(mv, cf);
+	return 0;
 }
 
 /**
@@ -506,5 +515,6 @@ int core_state_vm_last(struct core_move *mv)
 	}
 	st->extra.clock_ahead = clock_ahead(mv);
 	mv->to->inst->ops->vm_adopt(mv->vm_target->private_data, &st->extra);
+	core_stats_vm(mv);
 	return 0;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The state of a VM on its way, which state.c and msrs.c share.
+ * The state of a VM on its way, which state.c, msrs.c and stats.c share.
  */
 #ifndef __KVM_CORE_HANDOFF_STATE_H
 #define __KVM_CORE_HANDOFF_STATE_H
@@ -60,6 +60,16 @@ struct core_vcpu_state {
 };
 
 /**
+ * struct core_stats_map - which statistics of the source are which of the target
+ * @nr:		of @runs
+ * @runs:	see there
+ */
+struct core_stats_map {
+	unsigned int nr;
+	struct kvm_core_stats_run runs[];
+};
+
+/**
  * struct core_vm_state - of the VM as a whole
  * @xsave_size:	of struct kvm_xsave
  * @nested_size: of struct kvm_nested_state, 0 if there is none
@@ -75,6 +85,8 @@ struct core_vcpu_state {
  * @chip:	PICs and IOAPIC
  * @extra:	the rest of the VM
  * @settled:	the source's PIT stands still
+ * @vm_stats:	statistics of the VM
+ * @vcpu_stats:	and of each vCPU
  */
 struct core_vm_state {
 	size_t xsave_size;
@@ -91,6 +103,8 @@ struct core_vm_state {
 	struct kvm_irqchip chip[3];
 	struct kvm_core_vm_extra extra;
 	bool settled;
+	struct core_stats_map *vm_stats;
+	struct core_stats_map *vcpu_stats;
 };
 
 /* msrs.c */
@@ -103,5 +117,11 @@ int core_msrs_write(struct core_move *mv, struct core_file *cf,
 		    struct core_vcpu_state *st);
 int core_msrs_write_deadline(struct core_move *mv, struct core_file *cf,
 			     struct core_vcpu_state *st);
+
+/* stats.c */
+int core_stats_prepare_vm(struct core_move *mv);
+int core_stats_prepare_vcpu(struct core_move *mv, struct core_file *cf);
+void core_stats_vcpu(struct core_move *mv, struct core_file *cf);
+void core_stats_vm(struct core_move *mv);
 
 #endif

@@ -36,4 +36,7 @@ void kept_bus_cycles(void);
 /* kept-nested.c */
 void kept_exception(void);
 
+/* kept-stats.c */
+void kept_stats(void);
+
 #endif

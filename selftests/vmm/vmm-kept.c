@@ -595,7 +595,7 @@ static void (* const tests[])(void) = {
 	test_msrs, test_clock_stopped, test_step, test_kicked, test_hv_reset,
 	test_hv_crash, test_exits, test_x2apic, test_quirks, test_initially_set,
 	test_nmis, kept_edge, test_tsc, kept_clock, kept_first_tsc, kept_rtc, kept_pic,
-	kept_exception, test_cap_name, test_shut_down, test_slow_tsc, kept_region2,
+	kept_exception, kept_stats, test_cap_name, test_shut_down, test_slow_tsc, kept_region2,
 	kept_pre_fault, kept_bus_cycles,
 };
 

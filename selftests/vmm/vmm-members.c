@@ -282,7 +282,8 @@ static bool equal_by(const struct row *r)
 {
 	return !strcmp(r->fate, "ioctl") || !strcmp(r->fate, "time") ||
 	       !strcmp(r->fate, "record") ||
-	       !strcmp(r->fate, "extra") || !strcmp(r->fate, "derived") ||
+	       !strcmp(r->fate, "extra") || !strcmp(r->fate, "counts") ||
+	       !strcmp(r->fate, "derived") ||
 	       !strcmp(r->fate, "lost");
 }
 
