@@ -292,11 +292,11 @@ host_tsc_khz()
 	cat "$out"
 )
 
-# host_qemu: print the directory of the outer QEMU. 10.0.2 of bookworm-backports ends with
-# SIGSEGV when a guest has an instruction that moves to a segment register 6 or 7.
+# host_qemu: print the directory of the outer QEMU. Those before 10.2 lose interrupts of a CPU
+# that runs a guest (Documentation/test-hosts.rst).
 host_qemu()
 {
-	relay_root qemu-host-trixie trixie qemu-system-x86
+	relay_root qemu-host trixie-backports qemu-system-x86
 }
 
 # host_sqfs OUT DIR: squash DIR into OUT.
