@@ -7,6 +7,7 @@
 #include <linux/kvm_host.h>
 #include <linux/kvm_irqfd.h>
 #include <linux/wait.h>
+#include <asm/mce.h>
 #include <dirty-ring/ring.h>
 
 #include "ioapic.h"
@@ -537,6 +538,21 @@ static void vm_bypass(void *priv, bool on)
 	}
 }
 
+/* Banks of machine checks, which are more than half of a guest's MSRs. */
+static unsigned int vcpu_msrs(void *priv, struct kvm_core_msr_run runs[KVM_CORE_MSR_RUNS])
+{
+	struct kvm_vcpu *vcpu = priv;
+	u32 banks = vcpu->arch.mcg_cap & MCG_BANKCNT_MASK;
+
+	runs[0].first = MSR_IA32_MC0_CTL;
+	runs[0].nr = banks * (MSR_IA32_MC0_MISC + 1 - MSR_IA32_MC0_CTL);
+	runs[0].value = vcpu->arch.mce_banks;
+	runs[1].first = MSR_IA32_MC0_CTL2;
+	runs[1].nr = banks;
+	runs[1].value = vcpu->arch.mci_ctl2_banks;
+	return 2;
+}
+
 const struct kvm_core_ops kvm_relay_ops = {
 	.vcpu_pages = vcpu_pages,
 	.vcpu_stop = vcpu_stop,
@@ -558,6 +574,7 @@ const struct kvm_core_ops kvm_relay_ops = {
 	.vcpu_pi = kvm_relay_vcpu_pi,
 	.vm_posted = kvm_relay_vm_posted,
 	.vm_noncoherent = vm_noncoherent,
+	.vcpu_msrs = vcpu_msrs,
 	.vcpu_stats = kvm_relay_vcpu_stats,
 	.vm_stats = kvm_relay_vm_stats,
 	.vcpu_stats_adopt = kvm_relay_vcpu_stats_adopt,

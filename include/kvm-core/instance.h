@@ -215,6 +215,23 @@ struct kvm_core_vm_extra {
 #endif
 };
 
+/* Kinds of MSRs that an instance has in memory, at most */
+#define KVM_CORE_MSR_RUNS 4
+
+/**
+ * struct kvm_core_msr_run - MSRs that KVM keeps as they are, beside each other
+ * @first:	number of the first
+ * @nr:		how many
+ * @value:	what KVM_GET_MSRS would tell
+ */
+struct kvm_core_msr_run {
+#ifndef __GENKSYMS__
+	u32 first;
+	u32 nr;
+	const u64 *value;
+#endif
+};
+
 /* Bytes of the name of a statistic, in any release of KVM */
 #define KVM_CORE_STATS_NAME 48
 
@@ -292,6 +309,8 @@ struct kvm_core_stats_run {
  * @vm_posted:	expect interrupts posted by devices, as if one was assigned (true), or
  *		no more than those of @vm_bypass. -EOPNOTSUPP if the instance would not
  *		see them.
+ * @vcpu_msrs:	fills in where MSRs of the vCPU, which has stopped, are in memory, and returns
+ *		how many of @runs. There may be others than the guest has.
  * @vcpu_stats:	where the vCPU's statistics are
  * @vm_stats:	and the VM's
  * @vcpu_stats_adopt: the vCPU's statistics go on from those at @from; nobody counts
@@ -325,6 +344,8 @@ struct kvm_core_ops {
 	void *(*vcpu_pi)(void *vcpu, void *pi, enum kvm_core_pi_use use);
 	int (*vm_posted)(void *vm, bool on);
 	bool (*vm_noncoherent)(void *vm, int change);
+	unsigned int (*vcpu_msrs)(void *vcpu,
+				  struct kvm_core_msr_run runs[KVM_CORE_MSR_RUNS]);
 	void (*vcpu_stats)(void *vcpu, struct kvm_core_statistics *stats);
 	void (*vm_stats)(void *vm, struct kvm_core_statistics *stats);
 	void (*vcpu_stats_adopt)(void *vcpu, const struct kvm_core_stats_run *runs,

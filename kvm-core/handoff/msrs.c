@@ -211,6 +211,34 @@ static long read_batch(struct core_file *cf, struct kvm_msrs *batch)
 	return core_replay_ioctl(cf->file, KVM_GET_MSRS, batch);
 }
 
+static const u64 *in_memory(const struct kvm_core_msr_run *run, unsigned int nr, u32 msr)
+{
+	for (; nr; nr--, run++)
+		if (msr - run->first < run->nr)
+			return &run->value[msr - run->first];
+	return NULL;
+}
+
+/* Those of the batch, to where they are in the list. */
+static int read_some(struct core_move *mv, struct core_file *cf,
+		     struct core_vcpu_state *st, const u32 *at)
+{
+	struct kvm_msrs *batch = st->batch;
+	long r = batch->nmsrs ? read_batch(cf, batch) : 0;
+	u32 i;
+
+	if (r < 0)
+		return core_move_fail(mv, r, "vCPU %d: KVM_GET_MSRS", cf->id);
+	if (r != batch->nmsrs)
+		return core_move_fail(mv, -EOPNOTSUPP,
+				      "vCPU %d: the target only has MSR %#x", cf->id,
+				      batch->entries[r].index);
+	for (i = 0; i < batch->nmsrs; i++)
+		st->msrs->entries[at[i]].data = batch->entries[i].data;
+	batch->nmsrs = 0;
+	return 0;
+}
+
 /**
  * core_msrs_read - the MSRs of the source
  * @mv: the handoff
@@ -223,28 +251,36 @@ static long read_batch(struct core_file *cf, struct kvm_msrs *batch)
 int core_msrs_read(struct core_move *mv, struct core_file *cf,
 		   struct core_vcpu_state *st)
 {
+	struct kvm_core_msr_run runs[KVM_CORE_MSR_RUNS];
 	struct kvm_msr_entry *e = st->msrs->entries;
-	u32 i, n;
+	struct kvm_msrs *batch = st->batch;
 	struct {
 		struct kvm_msrs head;
 		struct kvm_msr_entry e;
 	} one = { .head.nmsrs = 1 };
-	long r;
+	u32 at[MSR_BATCH];
+	unsigned int nr;
+	int r = 0;
+	u32 i;
 
-	for (i = 0; i < st->msrs->nmsrs; i += n) {
-		n = min_t(u32, st->msrs->nmsrs - i, MSR_BATCH);
-		st->batch->nmsrs = n;
-		memcpy(st->batch->entries, e + i, n * sizeof(*e));
-		r = read_batch(cf, st->batch);
-		if (r < 0)
-			return core_move_fail(mv, r, "vCPU %d: KVM_GET_MSRS",
-					      cf->id);
-		if (r != n)
-			return core_move_fail(mv, -EOPNOTSUPP,
-					      "vCPU %d: the target only has MSR %#x",
-					      cf->id, e[i + r].index);
-		memcpy(e + i, st->batch->entries, n * sizeof(*e));
+	nr = mv->from->inst->ops->vcpu_msrs(cf->file->private_data, runs);
+	batch->nmsrs = 0;
+	for (i = 0; !r && i < st->msrs->nmsrs; i++) {
+		const u64 *value = in_memory(runs, nr, e[i].index);
+
+		if (value) {
+			e[i].data = *value;
+			continue;
+		}
+		at[batch->nmsrs] = i;
+		batch->entries[batch->nmsrs++] = e[i];
+		if (batch->nmsrs == MSR_BATCH)
+			r = read_some(mv, cf, st, at);
 	}
+	if (!r)
+		r = read_some(mv, cf, st, at);
+	if (r)
+		return r;
 	/* There is room: each of the list is among those above, or here. */
 	for (i = 0; i < st->nhidden; i++) {
 		one.e.index = st->hidden[i];
