@@ -296,7 +296,7 @@ host_tsc_khz()
 # that runs a guest (Documentation/test-hosts.rst).
 host_qemu()
 {
-	relay_root qemu-host trixie-backports qemu-system-x86
+	relay_root qemu11 trixie-backports qemu-system-x86
 }
 
 # host_sqfs OUT DIR: squash DIR into OUT.
@@ -339,7 +339,7 @@ host_set_qemu()
 # host_set_qemu11 KVER BUILD: the same with a QEMU that can replace itself.
 host_set_qemu11()
 {
-	host_qemu_image qemu11 qemu11-in-host trixie-backports "$1"
+	host_qemu_image qemu11 qemu11 trixie-backports "$1"
 }
 
 # host_qemu_image SET ROOT SUITE KVER: print the image of the QEMU of SUITE and of a guest.
