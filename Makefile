@@ -21,9 +21,11 @@ MAKEOVERRIDES =
 # What "make" builds as instances 1 and 2.
 KVM_VERSION_1 ?= oldest
 KVM_VERSION_2 ?= newest
+# Whose CPUs they are for.
+VENDORS ?= intel amd
 
 .PHONY: all help modules once kvm-core dirty-ring vfio-keepalive poster iommu-digest mdev-null text-twice instances instance \
-	tools kselftest check check-parallel check-debug mutation demo bench lint members series-report clean install deb \
+	kvmctl tools kselftest check check-parallel check-debug mutation demo bench lint members series-report clean install deb \
 	other-series \
 	prepare
 
@@ -77,8 +79,8 @@ once: prepare
 instances: kvm-core dirty-ring
 	@kvm-n/build -o $(O) -k $(KDIR) -t -v $(KVM_VERSION_1) & \
 		kvm-n/build -o $(O) -k $(KDIR) -t -v $(KVM_VERSION_2) && wait $$!
-	@kvm-n/build -o $(O) -k $(KDIR) -v $(KVM_VERSION_1) intel-1 amd-1
-	@kvm-n/build -o $(O) -k $(KDIR) -v $(KVM_VERSION_2) intel-2 amd-2
+	@kvm-n/build -o $(O) -k $(KDIR) -v $(KVM_VERSION_1) $(VENDORS:%=%-1)
+	@kvm-n/build -o $(O) -k $(KDIR) -v $(KVM_VERSION_2) $(VENDORS:%=%-2)
 
 # Stands in for an IOMMU that posts interrupts.
 poster: kvm-core
@@ -106,12 +108,14 @@ instance: kvm-core dirty-ring
 	@kvm-n/build -o $(O) -k $(KDIR) \
 		$(if $(KVM_SRC),-s $(KVM_SRC),-v $(or $(KVM_VERSION),newest)) $(VENDOR)-$(N)
 
-tools: prepare
+kvmctl: prepare
+	@$(MAKE) -s -C tools/kvmctl O=$(O)
+
+tools: kvmctl
 	@$(MAKE) -s -C libkvmrelay O=$(O)
 	@$(MAKE) -s -C selftests/libkvmrelay O=$(O)
 	@$(MAKE) -s -C selftests/vmm O=$(O)
 	@$(MAKE) -s -C selftests/vfio O=$(O)
-	@$(MAKE) -s -C tools/kvmctl O=$(O)
 	@$(MAKE) -s -C tools/kvm-relay-hold O=$(O)
 	@$(MAKE) -s -C selftests/load O=$(O)
 
@@ -135,8 +139,11 @@ check-debug:
 mutation: modules tools test-modules
 	@selftests/mutate -k $(KDIR)
 
-demo: modules tools
-	@selftests/demo
+# Its host is AMD's. What it wants of the archive comes while that is compiled.
+demo:
+	@selftests/demo --prepare & \
+		$(MAKE) --no-print-directory O=$(O) KVM_VERSION_1=$(KVM_VERSION_1) \
+			KVM_VERSION_2=$(KVM_VERSION_2) VENDORS=amd modules kvmctl && wait $$! && selftests/demo
 
 bench: modules tools test-modules
 	@selftests/bench

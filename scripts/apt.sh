@@ -47,7 +47,7 @@ relay_apt_why()
 # relay_need PACKAGE...: install what is not installed.
 relay_need()
 {
-	local p log rc miss=()
+	local p miss=()
 
 	for p in "$@"; do
 		[ "$(dpkg-query -W -f '${db:Status-Status}' "$p" 2>/dev/null)" = installed ] ||
@@ -58,6 +58,15 @@ relay_need()
 		relay_say "packages are missing: apt-get install ${miss[*]}"
 		return $RELAY_E_PACKAGE
 	fi
+	relay_install "${miss[@]}"
+}
+
+# relay_install PACKAGE...: apt waits for dpkg's lock, and not for that of its lists.
+relay_install()
+(
+	local log rc miss=("$@")
+
+	relay_lock install
 	relay_say "installing ${miss[*]}"
 	log=$(mktemp)
 	if ! DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 \
@@ -68,11 +77,11 @@ relay_need()
 			rc=0
 			relay_apt_why "$log" || rc=$?
 			relay_say "cannot install ${miss[*]} (log: $log)"
-			return "$rc"
+			exit "$rc"
 		fi
 	fi
 	rm -f "$log"
-}
+)
 
 # relay_kver: print the release of the kernel that is built for: the distribution's newest,
 # or that of a series (KVM_RELAY_KVER=6.12).
