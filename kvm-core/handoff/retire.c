@@ -7,6 +7,7 @@
 #include <linux/delay.h>
 #include <linux/kvm.h>
 #include <linux/module.h>
+#include <linux/sched.h>
 
 #include "core.h"
 #include "private.h"
@@ -70,6 +71,9 @@ void core_devices_pass(struct core_move *mv)
 	mv->to->inst->ops->vm_bypass(mv->vm_file->private_data, true);
 }
 
+/* The guest runs: what is left to do is in no hurry, and may be a lot. */
+#define RETIRE_NICE	10
+
 /**
  * core_stage_retire - the source's VM goes
  * @mv: the handoff, committed
@@ -80,6 +84,7 @@ void core_stage_retire(struct core_move *mv)
 {
 	/* The vCPUs go first, where they wait for this thread's CPU. */
 	usleep_range(500, 1000);
+	set_user_nice(current, RETIRE_NICE);
 	core_unpin(mv, mv->vm_file);
 	core_state_free(mv);
 	core_targets_drop(mv);
