@@ -24,7 +24,7 @@ KVM_VERSION_2 ?= newest
 # Whose CPUs they are for.
 VENDORS ?= intel amd
 
-.PHONY: all help modules once kvm-core dirty-ring vfio-keepalive poster iommu-digest mdev-null text-twice instances instance \
+.PHONY: all help modules once kvm-core dirty-ring vfio-keepalive poster iommu-digest mdev-null text-twice gup-wait instances instance \
 	kvmctl tools kselftest check check-parallel check-debug mutation demo bench lint members series-report clean install deb \
 	other-series \
 	prepare
@@ -90,15 +90,16 @@ poster: kvm-core
 		KBUILD_EXTRA_SYMBOLS=$(O)/once/Module.symvers modules
 	@scripts/install-module $(O)/poster/poster.ko $(O)/poster.ko
 
-# One reads the tables of an IOMMU, one is an mdev, one is for a host with CPUs in parallel.
-iommu-digest mdev-null text-twice: prepare
+# One reads the tables of an IOMMU, one is an mdev, one is for a host with CPUs in parallel,
+# one for a test of pages that go away.
+iommu-digest mdev-null text-twice gup-wait: prepare
 	@mkdir -p $(O)/$@
 	@rsync -rc selftests/$@/ $(O)/$@/
 	@$(MAKE) -s -C $(KDIR) M=$(O)/$@ W=1 RELAY_TOP=$(CURDIR) modules
 	@scripts/install-module $(O)/$@/$@.ko $(O)/$@.ko
 
 # amd-99 is refused by kvm-core: for the test of that.
-test-modules: kvm-core dirty-ring poster iommu-digest mdev-null text-twice
+test-modules: kvm-core dirty-ring poster iommu-digest mdev-null text-twice gup-wait
 	@kvm-n/build -o $(O) -k $(KDIR) -v $(KVM_VERSION_2) -a 99 amd-99
 	@kvm-n/build -o $(O) -k $(KDIR) -v $(KVM_VERSION_2) amd-3 intel-3
 

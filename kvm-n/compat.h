@@ -265,6 +265,19 @@ bool kvm_dirty_ring_soft_full(struct kvm_dirty_ring *ring)		\
 #define relay_tsc_set_put(arch, set) do { } while (0)
 #endif
 
+/* Has the page been taken from its address since kvm->mmu_invalidate_seq was @seq? */
+#ifdef RELAY_HAVE_INVALIDATE_GFN
+#define relay_invalidate_retry(kvm, seq, slot, gfn) mmu_invalidate_retry_gfn(kvm, seq, gfn)
+#else
+#define relay_invalidate_retry(kvm, seq, slot, gfn) \
+	mmu_invalidate_retry_hva(kvm, seq, __gfn_to_hva_memslot(slot, gfn))
+#endif
+
+/* What an entry of a page table is where nothing is. */
+#ifndef SHADOW_NONPRESENT_VALUE
+#define SHADOW_NONPRESENT_VALUE 0ull
+#endif
+
 #ifdef RELAY_HAVE_PUT_ROOT_SHARED
 #define relay_put_root(kvm, root) kvm_tdp_mmu_put_root(kvm, root, true)
 #else

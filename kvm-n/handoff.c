@@ -341,69 +341,6 @@ static void vcpu_adopt(void *priv, const struct kvm_core_vcpu_extra *extra)
 	vcpu_put(vcpu);
 }
 
-/* More objects than a fault takes, so it finds them there. */
-static int populate_topup(struct kvm_vcpu_arch *arch)
-{
-	const int enough = 16;
-
-	return kvm_mmu_topup_memory_cache(&arch->mmu_pte_list_desc_cache, enough) ?:
-	       kvm_mmu_topup_memory_cache(&arch->mmu_shadow_page_cache, enough) ?:
-	       kvm_mmu_topup_memory_cache(&arch->mmu_page_header_cache, enough);
-}
-
-/*
- * By way of what KVM does when a page that it waited for has come, which does not
- * tell whether there was memory for it.
- */
-static int vcpu_populate(void *priv, u64 gpa)
-{
-	struct kvm_vcpu *vcpu = priv;
-	struct kvm_async_pf work = {
-		.vcpu = vcpu,
-		.cr2_or_gpa = gpa,
-	};
-	int idx;
-
-	if (!tdp_enabled)
-		return -EOPNOTSUPP;
-	if (populate_topup(&vcpu->arch))
-		return -ENOMEM;
-	vcpu_load(vcpu);
-	idx = srcu_read_lock(&vcpu->kvm->srcu);
-	work.arch.direct_map = vcpu->arch.mmu->root_role.direct;
-	kvm_arch_async_page_ready(vcpu, &work);
-	srcu_read_unlock(&vcpu->kvm->srcu, idx);
-	vcpu_put(vcpu);
-	return 1;
-}
-
-/*
- * Page tables that no vCPU uses are freed, and every KVM_SET_SREGS with another
- * CR3 lets a vCPU's go. A reference of kvm-core's keeps those that were filled
- * ahead until the vCPUs run.
- */
-static void *vcpu_pin(void *priv)
-{
-	struct kvm_vcpu *vcpu = priv;
-	struct kvm_mmu_page *root;
-
-	if (!tdp_enabled || !VALID_PAGE(vcpu->arch.mmu->root.hpa))
-		return NULL;
-	root = to_shadow_page(vcpu->arch.mmu->root.hpa);
-	if (!root || !is_tdp_mmu_page(root) || !kvm_tdp_mmu_get_root(root))
-		return NULL;
-	return root;
-}
-
-static void vm_unpin(void *priv, void *pin)
-{
-	struct kvm *kvm = priv;
-
-	read_lock(&kvm->mmu_lock);
-	relay_put_root(kvm, pin);
-	read_unlock(&kvm->mmu_lock);
-}
-
 /*
  * All irqfds of KVM have the same function behind their entry in the eventfd's
  * wait queue. Exchanging it there, under the lock that every signal takes, is
@@ -559,9 +496,9 @@ const struct kvm_core_ops kvm_relay_ops = {
 	.vcpu_settle = vcpu_settle,
 	.vcpu_go = vcpu_go,
 	.vcpu_adopt = vcpu_adopt,
-	.vcpu_populate = vcpu_populate,
-	.vcpu_pin = vcpu_pin,
-	.vm_unpin = vm_unpin,
+	.vcpu_populate = kvm_relay_vcpu_populate,
+	.vcpu_pin = kvm_relay_vcpu_pin,
+	.vm_unpin = kvm_relay_vm_unpin,
 	.vm_settle = kvm_relay_vm_settle,
 	.vm_go = kvm_relay_vm_go,
 	.vm_clock = kvm_relay_vm_clock,

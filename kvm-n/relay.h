@@ -62,6 +62,11 @@ void kvm_relay_vcpu_stats_adopt(void *vcpu, const struct kvm_core_stats_run *run
 void kvm_relay_vm_stats_adopt(void *vm, const struct kvm_core_stats_run *runs,
 			      unsigned int nr, const void *from);
 
+/* populate.c: struct kvm_core_ops has them. */
+int kvm_relay_vcpu_populate(void *vcpu, u64 gpa, u64 size, u64 *pages);
+void *kvm_relay_vcpu_pin(void *vcpu);
+void kvm_relay_vm_unpin(void *vm, void *pin);
+
 /* handoff.c: struct kvm_core_instance has it. */
 extern const struct kvm_core_ops kvm_relay_ops;
 

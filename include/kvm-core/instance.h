@@ -16,7 +16,7 @@
 #include <linux/types.h>
 #include <linux/percpu-defs.h>
 
-#define KVM_CORE_ABI 10
+#define KVM_CORE_ABI 11
 
 /* Instances have numbers of 1 to KVM_CORE_MAX_NUMBER. */
 #define KVM_CORE_MAX_NUMBER 99
@@ -280,8 +280,9 @@ struct kvm_core_stats_run {
  *		KVM_GET_* shows, the others stand still; @extra is filled in
  * @vcpu_go:	undo @vcpu_settle: the vCPU stays here
  * @vcpu_adopt:	the vCPU got all its state by KVM_SET_*, and now gets @extra
- * @vcpu_populate: map a page of the guest's memory ahead, as if it had been read;
- *		1 if it was, 0 if there is nothing to do, or an errno
+ * @vcpu_populate: map what is in memory of the guest's @size bytes at @gpa ahead, as if it
+ *		had been read; they are of one memslot that is not logged. Adds to @pages,
+ *		also when it is -ENOMEM, else 0. Called again it does the rest.
  * @vcpu_pin:	keep the page tables that the vCPU has now, after @vcpu_populate;
  *		what to give to @vm_unpin, or NULL
  * @vm_unpin:	undo @vcpu_pin, when the vCPUs have begun to run
@@ -329,7 +330,7 @@ struct kvm_core_ops {
 	void (*vcpu_settle)(void *vcpu, struct kvm_core_vcpu_extra *extra);
 	void (*vcpu_go)(void *vcpu);
 	void (*vcpu_adopt)(void *vcpu, const struct kvm_core_vcpu_extra *extra);
-	int (*vcpu_populate)(void *vcpu, u64 gpa);
+	int (*vcpu_populate)(void *vcpu, u64 gpa, u64 size, u64 *pages);
 	void *(*vcpu_pin)(void *vcpu);
 	void (*vm_unpin)(void *vm, void *pin);
 	void (*vm_settle)(void *vm, struct kvm_core_vm_extra *extra);

@@ -13,63 +13,76 @@
 #include "core.h"
 #include "private.h"
 
-/* Pages that vcpu_populate() takes at most: page tables, and slabs of what describes them. */
+/* Pages that page tables for CHUNK take at most, and slabs of what describes them. */
 #define STEP_PAGES	24
 
+/* What is mapped between two looks at the clock. */
+#define CHUNK		PMD_SIZE
+
 /* The VMM's memory cgroup reclaims only where there is no room. */
-static int populate_gpa(struct core_move *mv, void *vcpu, u64 gpa)
+static int populate_chunk(struct core_move *mv, void *vcpu, u64 gpa, u64 size)
 {
 	const struct kvm_core_ops *ops = mv->to->inst->ops;
-	int r = ops->vcpu_populate(vcpu, gpa);
+	int r = ops->vcpu_populate(vcpu, gpa, size, &mv->args->populated);
 
 	if (r == -ENOMEM && !core_charge_room(&mv->charge, STEP_PAGES))
-		r = ops->vcpu_populate(vcpu, gpa);
+		r = ops->vcpu_populate(vcpu, gpa, size, &mv->args->populated);
 	return r;
 }
 
 /*
- * Only what is in memory anyway is mapped ahead. The bytes that are done, or
- * -ENOMEM.
+ * How much of the host's address space is known to have nothing in memory, as it has no
+ * page table, from @hva on; 0 where it has one. With interrupts disabled, none that is
+ * found here is freed.
  */
-static long populate_page(struct core_move *mv, void *vcpu, u64 gpa,
-			  unsigned long hva)
+static unsigned long absent(struct mm_struct *mm, unsigned long hva)
 {
-	struct page *page;
-	long step = PAGE_SIZE;
-	int r;
+	unsigned long flags, size;
+	pgd_t pgd;
+	p4d_t p4d;
+	pud_t pud;
 
-	if (get_user_pages_fast_only(hva, 1, 0, &page) != 1)
-		return step;
-	if (PageTransCompound(page) && IS_ALIGNED(hva, PMD_SIZE) &&
-	    IS_ALIGNED(gpa, PMD_SIZE))
-		step = PMD_SIZE;
-	put_page(page);
-	r = populate_gpa(mv, vcpu, gpa);
-	if (r == -ENOMEM)
-		return r;
-	if (r > 0)
-		mv->args->populated += step / PAGE_SIZE;
-	return step;
+	local_irq_save(flags);
+	size = PGDIR_SIZE;
+	pgd = READ_ONCE(*pgd_offset(mm, hva));
+	if (pgd_none(pgd))
+		goto out;
+	size = P4D_SIZE;
+	p4d = READ_ONCE(*p4d_offset(&pgd, hva));
+	if (p4d_none(p4d) || !p4d_present(p4d))
+		goto out;
+	size = PUD_SIZE;
+	pud = READ_ONCE(*pud_offset(&p4d, hva));
+	if (pud_none(pud))
+		goto out;
+	size = 0;
+	if (pud_present(pud) && !pud_leaf(pud) &&
+	    pmd_none(READ_ONCE(*pmd_offset(&pud, hva))))
+		size = PMD_SIZE;
+out:
+	local_irq_restore(flags);
+	return size ? size - (hva & (size - 1)) : 0;
 }
 
 static int populate_slot(struct core_move *mv, void *vcpu,
 			 const struct kvm_userspace_memory_region *slot)
 {
-	u64 at = 0;
-	long done;
+	u64 at = 0, size, gpa;
+	int r = 0;
 
 	/* Another address space is SMM's; a page that is logged becomes dirty. */
 	if (slot->slot >> 16 || slot->flags & KVM_MEM_LOG_DIRTY_PAGES)
 		return 0;
-	while (at < slot->memory_size && !core_move_timed_out(mv)) {
-		done = populate_page(mv, vcpu, slot->guest_phys_addr + at,
-				     slot->userspace_addr + at);
-		if (done < 0)
-			return done;
-		at += done;
+	for (; !r && at < slot->memory_size && !core_move_timed_out(mv); at += size) {
+		gpa = slot->guest_phys_addr + at;
+		size = absent(mv->mm, slot->userspace_addr + at);
+		if (!size) {
+			size = min(slot->memory_size - at, CHUNK - (gpa & (CHUNK - 1)));
+			r = populate_chunk(mv, vcpu, gpa, size);
+		}
 		cond_resched();
 	}
-	return 0;
+	return r;
 }
 
 /**

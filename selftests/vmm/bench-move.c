@@ -183,35 +183,14 @@ out:
 	return ret;
 }
 
-/* A number of the binary statistics of a vCPU, which stops for it. */
+/* The vCPU stops for it. */
 static int vcpu_stat(struct vcpu *v, const char *name, __u64 *value)
 {
-	char text[sizeof(struct kvm_stats_desc) + 256];
-	struct kvm_stats_desc *d = (struct kvm_stats_desc *)text;
-	struct kvm_stats_header head;
-	int fd, ret = -1;
-	__u32 i;
+	int ret;
 
 	vm_pause(v->vm);
-	fd = ioctl(v->fd, KVM_GET_STATS_FD, 0);
-	if (fd < 0 || pread(fd, &head, sizeof(head), 0) != sizeof(head))
-		goto out;
-	for (i = 0; ret && i < head.num_desc; i++) {
-		size_t size = sizeof(*d) + head.name_size;
-
-		if (size > sizeof(text) ||
-		    pread(fd, text, size, head.desc_offset + i * size) != (ssize_t)size)
-			goto out;
-		if (!strcmp(d->name, name) &&
-		    pread(fd, value, 8, head.data_offset + d->offset) == 8)
-			ret = 0;
-	}
-out:
-	if (fd >= 0)
-		close(fd);
-	if (vm_resume(v->vm))
-		ret = -1;
-	return ret ? vmm_error(0, "no statistics of %s", name) : 0;
+	ret = stat_read(v->fd, name, value);
+	return vm_resume(v->vm) ? 1 : ret;
 }
 
 /* Faults of a guest that goes through its working set again after a handoff. */
@@ -224,7 +203,7 @@ int bench_faults(const char *dev, const char *to_dev, bool bare)
 	const unsigned int pages = 14000;
 	struct vm_report report = { 0 };
 	struct kvm_core_move mv;
-	__u64 took, faults = 0;
+	__u64 took, before = 0, faults = 0;
 	struct vm_fds fds;
 	struct meter m;
 	struct vm *vm;
@@ -236,14 +215,14 @@ int bench_faults(const char *dev, const char *to_dev, bool bare)
 		return 1;
 	vm = bench_start(dev, &shape, &fds, &report, &m);
 	if (!vm || bench_measure(&m, BENCH_TOUCH, pages, &took) ||
+	    vcpu_stat(&vm->vcpu[0], "pf_taken", &before) ||
 	    one_move(vm, to, &mv, bare ? KVM_CORE_MOVE_NO_POPULATE : 0) ||
 	    bench_measure(&m, BENCH_AGAIN, pages, &took) ||
 	    vcpu_stat(&vm->vcpu[0], "pf_taken", &faults))
 		goto out;
 	if (!bare)
 		bench_print("faults_pages", pages, 1);
-	/* The target's vCPU counts from the handoff on. */
-	bench_print(bare ? "faults_bare" : "faults_mapped", faults, 1);
+	bench_print(bare ? "faults_bare" : "faults_mapped", faults - before, 1);
 	ret = 0;
 out:
 	vm_destroy(vm);

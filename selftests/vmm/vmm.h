@@ -213,6 +213,9 @@ void *state_find(const struct vm_state *st, __u64 ioctl, int cpu, __u32 index,
 /* Removes all records of an ioctl. */
 void state_drop(struct vm_state *st, __u64 ioctl);
 
+/* stat.c: a number of the binary statistics of a VM's or a vCPU's descriptor */
+int stat_read(int fd, const char *name, __u64 *value);
+
 /* damage.c: losses made on purpose */
 enum damage {
 	DAMAGE_NONE,
