@@ -48,6 +48,9 @@ int bench_faults(const char *dev, const char *to_dev, bool bare);
 /* bench-adopt.c */
 int bench_adopts(const char *dev, const char *to, unsigned int cpus, unsigned int large);
 
+/* bench-populate.c */
+int bench_populate(const char *dev, const char *to);
+
 /* bench-session.c */
 int bench_session(const char *dev, unsigned int cpus);
 

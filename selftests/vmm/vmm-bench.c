@@ -18,7 +18,7 @@ static const char usage[] =
 "usage: vmm-bench [-d DEVICE] [-b DEVICE] [-n N] [-c CPUS] [-l MIB] [PART]...\n"
 "\n"
 "Prints \"name value\" lines, values in nanoseconds of CLOCK_MONOTONIC. Parts, all\n"
-"by default: exits create config pass move faults adopt; and session.\n"
+"by default: exits create config pass move faults adopt populate; and session.\n"
 "\n"
 "  -d, --device DEVICE  KVM to measure (/dev/kvm)\n"
 "  -b, --to DEVICE      KVM to pass VMs to (the first)\n"
@@ -47,6 +47,9 @@ static const char usage[] =
 "adopt_C_M            the same by a VMM in another process, which goes on with it\n"
 "session_keep_C       a session of vfio-keepalive made, with memory, a VM and C vCPUs\n"
 "session_claim_C      claimed by another process, and all of it taken out\n"
+"ahead_KIND           a page of 4 KiB that is mapped ahead by a handoff: of memory in\n"
+"                     small pages, in huge ones, or absent\n"
+"retire_KIND          the same page when the source's VM is destroyed\n"
 "faults_pages         pages of a working set\n"
 "faults_mapped        faults until it is mapped again after a handoff\n"
 "faults_bare          the same without mapping it ahead\n";
@@ -201,6 +204,8 @@ int main(int argc, char **argv)
 		ret = bench_faults(dev, to, false) ?: bench_faults(dev, to, true);
 	if (!ret && wanted("adopt", argc, argv))
 		ret = bench_adopts(dev, to, cpus, large);
+	if (!ret && wanted("populate", argc, argv))
+		ret = bench_populate(dev, to);
 	/* That needs a module more. */
 	if (!ret && optind < argc && wanted("session", argc, argv))
 		ret = bench_session(dev, 1) ?: bench_session(dev, cpus);
