@@ -310,8 +310,9 @@ struct kvm_core_stats_run {
  * @vm_posted:	expect interrupts posted by devices, as if one was assigned (true), or
  *		no more than those of @vm_bypass. -EOPNOTSUPP if the instance would not
  *		see them.
- * @vcpu_msrs:	fills in where MSRs of the vCPU, which has stopped, are in memory, and returns
- *		how many of @runs. There may be others than the guest has.
+ * @vcpu_msrs:	fills in where MSRs of the vCPU are in memory, as long as there is the vCPU, and
+ *		returns how many of @runs. What is there counts once it has stopped. There may be
+ *		others than the guest has.
  * @vcpu_stats:	where the vCPU's statistics are
  * @vm_stats:	and the VM's
  * @vcpu_stats_adopt: the vCPU's statistics go on from those at @from; nobody counts

@@ -140,6 +140,37 @@ static bool is_extra(u32 msr)
 	return msr == HV_X64_MSR_HYPERCALL || msr == HV_X64_MSR_VP_ASSIST_PAGE;
 }
 
+static const u64 *in_memory(const struct kvm_core_msr_run *run, unsigned int nr, u32 msr)
+{
+	for (; nr; nr--, run++)
+		if (msr - run->first < run->nr)
+			return &run->value[msr - run->first];
+	return NULL;
+}
+
+/* Into those that the source has in memory, as far as there is room, and the others. */
+static void split(struct core_move *mv, struct core_file *cf, struct core_vcpu_state *st)
+{
+	struct kvm_core_msr_run runs[KVM_CORE_MSR_RUNS];
+	struct core_msrs_kept *k = NULL;
+	unsigned int nr;
+	u32 i;
+
+	nr = mv->from->inst->ops->vcpu_msrs(cf->file->private_data, runs);
+	for (i = 0; i < st->msrs->nmsrs; i++) {
+		const u64 *value = in_memory(runs, nr, st->msrs->entries[i].index);
+
+		if (value && k && i == k->first + k->nr && value == k->value + k->nr) {
+			k->nr++;
+		} else if (value && st->nkept < CORE_MSRS_KEPT) {
+			k = &st->kept[st->nkept++];
+			*k = (struct core_msrs_kept) { .first = i, .nr = 1, .value = value };
+		} else {
+			st->asked[st->nasked++] = i;
+		}
+	}
+}
+
 /**
  * core_msrs_prepare - which MSRs the new vCPU has, and what is in them
  * @mv: the handoff
@@ -165,7 +196,8 @@ int core_msrs_prepare(struct core_move *mv, struct core_file *cf,
 			     GFP_KERNEL_ACCOUNT);
 	st->init = kvcalloc(n, sizeof(*st->init), GFP_KERNEL_ACCOUNT);
 	st->hidden = kvcalloc(n, sizeof(*st->hidden), GFP_KERNEL_ACCOUNT);
-	if (!st->msrs || !st->batch || !st->init || !st->hidden)
+	st->asked = kvcalloc(n, sizeof(*st->asked), GFP_KERNEL_ACCOUNT);
+	if (!st->msrs || !st->batch || !st->init || !st->hidden || !st->asked)
 		return core_move_fail(mv, -ENOMEM, "buffers");
 
 	st->deadline = -1;
@@ -189,6 +221,7 @@ int core_msrs_prepare(struct core_move *mv, struct core_file *cf,
 		st->init[st->msrs->nmsrs] = one.e.data;
 		st->msrs->entries[st->msrs->nmsrs++].index = msr;
 	}
+	split(mv, cf, st);
 	return 0;
 }
 
@@ -211,32 +244,39 @@ static long read_batch(struct core_file *cf, struct kvm_msrs *batch)
 	return core_replay_ioctl(cf->file, KVM_GET_MSRS, batch);
 }
 
-static const u64 *in_memory(const struct kvm_core_msr_run *run, unsigned int nr, u32 msr)
-{
-	for (; nr; nr--, run++)
-		if (msr - run->first < run->nr)
-			return &run->value[msr - run->first];
-	return NULL;
-}
-
-/* Those of the batch, to where they are in the list. */
+/* @nr of those that have to be asked for, from the @from-th on. */
 static int read_some(struct core_move *mv, struct core_file *cf,
-		     struct core_vcpu_state *st, const u32 *at)
+		     struct core_vcpu_state *st, u32 from, u32 nr)
 {
+	struct kvm_msr_entry *e = st->msrs->entries;
 	struct kvm_msrs *batch = st->batch;
-	long r = batch->nmsrs ? read_batch(cf, batch) : 0;
+	const u32 *at = st->asked + from;
+	long r;
 	u32 i;
 
+	for (i = 0; i < nr; i++)
+		batch->entries[i].index = e[at[i]].index;
+	batch->nmsrs = nr;
+	r = read_batch(cf, batch);
 	if (r < 0)
 		return core_move_fail(mv, r, "vCPU %d: KVM_GET_MSRS", cf->id);
-	if (r != batch->nmsrs)
+	if (r != nr)
 		return core_move_fail(mv, -EOPNOTSUPP,
 				      "vCPU %d: the target only has MSR %#x", cf->id,
 				      batch->entries[r].index);
-	for (i = 0; i < batch->nmsrs; i++)
-		st->msrs->entries[at[i]].data = batch->entries[i].data;
-	batch->nmsrs = 0;
+	for (i = 0; i < nr; i++)
+		e[at[i]].data = batch->entries[i].data;
 	return 0;
+}
+
+/* Most of them, the banks of machine checks, are as they were made. */
+static void read_kept(struct core_vcpu_state *st, struct core_msrs_kept *k)
+{
+	u32 i;
+
+	k->same = !memcmp(k->value, st->init + k->first, k->nr * sizeof(u64));
+	for (i = 0; !k->same && i < k->nr; i++)
+		st->msrs->entries[k->first + i].data = k->value[i];
 }
 
 /**
@@ -251,36 +291,19 @@ static int read_some(struct core_move *mv, struct core_file *cf,
 int core_msrs_read(struct core_move *mv, struct core_file *cf,
 		   struct core_vcpu_state *st)
 {
-	struct kvm_core_msr_run runs[KVM_CORE_MSR_RUNS];
-	struct kvm_msr_entry *e = st->msrs->entries;
-	struct kvm_msrs *batch = st->batch;
 	struct {
 		struct kvm_msrs head;
 		struct kvm_msr_entry e;
 	} one = { .head.nmsrs = 1 };
-	u32 at[MSR_BATCH];
-	unsigned int nr;
 	int r = 0;
 	u32 i;
 
-	nr = mv->from->inst->ops->vcpu_msrs(cf->file->private_data, runs);
-	batch->nmsrs = 0;
-	for (i = 0; !r && i < st->msrs->nmsrs; i++) {
-		const u64 *value = in_memory(runs, nr, e[i].index);
-
-		if (value) {
-			e[i].data = *value;
-			continue;
-		}
-		at[batch->nmsrs] = i;
-		batch->entries[batch->nmsrs++] = e[i];
-		if (batch->nmsrs == MSR_BATCH)
-			r = read_some(mv, cf, st, at);
-	}
-	if (!r)
-		r = read_some(mv, cf, st, at);
+	for (i = 0; !r && i < st->nasked; i += MSR_BATCH)
+		r = read_some(mv, cf, st, i, min_t(u32, MSR_BATCH, st->nasked - i));
 	if (r)
 		return r;
+	for (i = 0; i < st->nkept; i++)
+		read_kept(st, &st->kept[i]);
 	/* There is room: each of the list is among those above, or here. */
 	for (i = 0; i < st->nhidden; i++) {
 		one.e.index = st->hidden[i];
@@ -346,12 +369,17 @@ static int write_msrs(struct core_move *mv, struct core_file *cf,
 int core_msrs_write(struct core_move *mv, struct core_file *cf,
 		    struct core_vcpu_state *st)
 {
+	const struct core_msrs_kept *k = st->kept, *end = k + st->nkept;
 	struct kvm_msrs *batch = st->batch;
 	u32 i;
 	int r;
 
 	batch->nmsrs = 0;
 	for (i = 0; i < st->msrs->nmsrs; i++) {
+		if (k < end && i == k->first && k++->same) {
+			i += k[-1].nr - 1;
+			continue;
+		}
 		if (i == st->deadline || st->msrs->entries[i].data == st->init[i])
 			continue;
 		batch->entries[batch->nmsrs++] = st->msrs->entries[i];

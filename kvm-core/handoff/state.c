@@ -198,6 +198,7 @@ void core_state_free(struct core_move *mv)
 		kvfree(st->init_nested);
 		kvfree(st->msrs);
 		kvfree(st->batch);
+		kvfree(st->asked);
 		kvfree(st->init);
 		kvfree(st->hidden);
 		kvfree(st);

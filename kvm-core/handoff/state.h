@@ -13,6 +13,22 @@
 struct core_file;
 struct core_move;
 
+#define CORE_MSRS_KEPT	8
+
+/**
+ * struct core_msrs_kept - MSRs one behind the other in the list, and in the source's memory
+ * @first:	index in the list
+ * @nr:		how many
+ * @value:	of the first
+ * @same:	all have the values that the target has by itself
+ */
+struct core_msrs_kept {
+	u32 first;
+	u32 nr;
+	const u64 *value;
+	bool same;
+};
+
 /**
  * struct core_vcpu_state - buffers for one vCPU, allocated before it stops
  * @mp:		this and the next: as the source has it
@@ -33,6 +49,10 @@ struct core_move;
  * @msrs:	those of the source that the target takes, and their values
  * @init:	values of these MSRs that the target has by itself
  * @batch:	some of them, on their way
+ * @asked:	which of @msrs the source is asked for: indices
+ * @nasked:	how many
+ * @kept:	the others, which are in its memory
+ * @nkept:	how many of @kept, by ascending @first
  * @hidden:	MSRs that the target did not show while it was prepared: it does not know
  *		them, or only once others are set (PEBS, by MSR_IA32_PERF_CAPABILITIES)
  * @nhidden:	how many
@@ -53,6 +73,10 @@ struct core_vcpu_state {
 	struct kvm_xsave *xsave;
 	struct kvm_nested_state *nested, *init_nested;
 	struct kvm_msrs *msrs, *batch;
+	u32 *asked;
+	u32 nasked;
+	struct core_msrs_kept kept[CORE_MSRS_KEPT];
+	u32 nkept;
 	u64 *init;
 	u32 *hidden;
 	u32 nhidden;
