@@ -129,7 +129,7 @@ check: modules tools test-modules kselftest $(if $(RELAY_SERIES),,other-series)
 # What the tests on-* want, on the kernel of a series that the distribution has besides.
 other-series:
 	@[ -n "$$(KVM_RELAY_KVER= scripts/deps kver | sed -n '/^6[.]1[.]/p')" ] || exit 0; \
-		$(MAKE) --no-print-directory KVER=6.12 modules tools
+		$(MAKE) --no-print-directory KVER=6.12 modules tools gup-wait
 
 check-parallel: modules tools test-modules
 	@selftests/run-tests pass-parallel stress-parallel move-parallel hostile-parallel dirty-ring-parallel
