@@ -46,7 +46,8 @@ help:
 #:                 lockdep, kmemleak) and data races (KCSAN), which it builds first
 #: make mutation   take ownerships away from kvm-core, and see that tests fail
 #: make demo       two KVMs on one emulated host, a guest is moved from one to the other
-#: make bench      measure, and write Documentation/performance.rst
+#: make bench      measure, and write Documentation/performance.rst (with KVER=6.12
+#:                 performance-6.12.rst)
 #: make members    compare kvm-n/members.tsv with the structures of the instances
 #: make lint       checkpatch, sparse, W=1, coccicheck, shellcheck
 #: make kselftest  build the kernel's own KVM selftests
