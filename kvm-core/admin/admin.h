@@ -29,6 +29,7 @@ void core_control_event(char **env);
 /* history.c */
 int core_history_init(void);
 void core_history_exit(void);
+void core_history_flush(void);
 void core_history_add(struct core_vm *vm, const struct kvm_core_move *args, u32 flags);
 long core_history_get(struct kvm_core_handoff __user *arg);
 long core_history_stats(struct kvm_core_stats __user *arg);

@@ -469,5 +469,6 @@ int core_control_init(void)
  */
 void core_control_exit(void)
 {
+	core_history_flush();
 	misc_deregister(&control_misc);
 }

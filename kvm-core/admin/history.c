@@ -9,6 +9,7 @@
 
 #include <linux/cred.h>
 #include <linux/kobject.h>
+#include <linux/list.h>
 #include <linux/mm.h>
 #include <linux/mutex.h>
 #include <linux/pid.h>
@@ -17,6 +18,7 @@
 #include <linux/string.h>
 #include <linux/timekeeping.h>
 #include <linux/uaccess.h>
+#include <linux/workqueue.h>
 
 #include "core.h"
 #include "admin.h"
@@ -54,10 +56,27 @@ struct ring {
 	unsigned int next;
 };
 
+/**
+ * struct event - a handoff that udev is still to hear of
+ * @link:	in untold
+ * @e:		the handoff
+ */
+struct event {
+	struct list_head link;
+	struct entry e;
+};
+
+/*
+ * The vCPUs of a VM that was adopted run when the adopter's call has returned, and what
+ * udev starts is not to come before that.
+ */
+#define TELL_DELAY	msecs_to_jiffies(20)
+
 /* Protects all that follows; nobody holds it while he waits for userspace. */
 static DEFINE_MUTEX(history_lock);
 static struct ring rings[2] = { { .size = OPERATORS }, { .size = OWN } };
 static u64 last_seq;
+static LIST_HEAD(untold);
 static struct kvm_core_stats stats = {
 	.bound_us = {
 		1000, 2000, 5000, 10000, 20000, 50000, 100000, 200000, 500000, 1000000, 10000000,
@@ -160,6 +179,41 @@ static void tell(const struct entry *e)
 		kfree(env[i]);
 }
 
+static void put_event(struct event *event)
+{
+	put_pid(event->e.pid);
+	kfree(event);
+}
+
+static void tell_untold(struct work_struct *work)
+{
+	struct event *event;
+
+	for (;;) {
+		mutex_lock(&history_lock);
+		event = list_first_entry_or_null(&untold, struct event, link);
+		if (event)
+			list_del(&event->link);
+		mutex_unlock(&history_lock);
+		if (!event)
+			return;
+		tell(&event->e);
+		put_event(event);
+	}
+}
+
+static DECLARE_DELAYED_WORK(tell_work, tell_untold);
+
+/**
+ * core_history_flush - udev has been told of all handoffs that have ended
+ *
+ * Context: process; sleeps.
+ */
+void core_history_flush(void)
+{
+	flush_delayed_work(&tell_work);
+}
+
 /**
  * core_history_add - a handoff has ended
  * @vm: the VM, with a reference
@@ -170,18 +224,21 @@ static void tell(const struct entry *e)
  */
 void core_history_add(struct core_vm *vm, const struct kvm_core_move *args, u32 flags)
 {
+	bool adopted = flags & KVM_CORE_HANDOFF_ADOPT && !args->error;
 	struct core_owner owner;
+	struct event *event;
 	struct entry *e;
 	int i;
 
 	/* Without an instance it has not begun. */
 	if (args->error == EALREADY || !*args->from)
 		return;
-	e = kzalloc(sizeof(*e), GFP_KERNEL);
-	if (!e)
+	event = kzalloc(sizeof(*event), GFP_KERNEL);
+	if (!event)
 		return;
+	e = &event->e;
 	core_vm_owner(vm, &owner);
-	e->pid = owner.pid;
+	e->pid = get_pid(owner.pid);
 	e->uid = owner.uid;
 	if (args->flags & KVM_CORE_MOVE_DRY_RUN)
 		flags |= KVM_CORE_HANDOFF_DRY_RUN;
@@ -199,14 +256,23 @@ void core_history_add(struct core_vm *vm, const struct kvm_core_move *args, u32 
 	strscpy(e->h.from, args->from, sizeof(e->h.from));
 	strscpy(e->h.to, *args->instance ? args->instance : args->from, sizeof(e->h.to));
 	strscpy(e->h.reason, args->reason, sizeof(e->h.reason));
+	core_owner_exit(&owner);
 
+	/* In the order in which they ended. */
+	if (!adopted)
+		core_history_flush();
 	mutex_lock(&history_lock);
 	count(&e->h);
 	keep(e);
+	if (adopted)
+		list_add_tail(&event->link, &untold);
 	mutex_unlock(&history_lock);
+	if (adopted) {
+		queue_delayed_work(system_wq, &tell_work, TELL_DELAY);
+		return;
+	}
 	tell(e);
-	core_owner_exit(&owner);
-	kfree(e);
+	put_event(event);
 }
 
 static const struct entry *first_from(u64 seq)

@@ -456,7 +456,7 @@ int main(int argc, char **argv)
 	bool set[GUEST_COUNT] = { 0 };
 	char all[] = "all", *guests = all;
 	unsigned int i;
-	int c, n;
+	int c, n, nl;
 
 	while ((c = getopt_long(argc, argv, "a:b:n:g:c:m:s:w:oh", longs, NULL)) != -1) {
 		switch (c) {
@@ -504,13 +504,16 @@ int main(int argc, char **argv)
 		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (common == MAP_FAILED)
 		return 2;
+	nl = uevents_open();
 	ksft_print_header();
-	ksft_set_plan(n + (adopt_opts.only ? 0 : CASES) + 1);
+	ksft_set_plan(n + (adopt_opts.only ? 0 : CASES) + 2);
 	for (i = 0; i < GUEST_COUNT; i++)
 		if (set[i])
 			test_guest(i);
 	if (!adopt_opts.only)
 		test_cases();
+	ksft_test_result(nl >= 0 && uevent_comes(nl, "KVM_RELAY_EVENT=adopted", 10),
+			 "udev is told of adoptions\n");
 	ksft_test_result(left_nothing(adopt_opts.name, adopt_opts.patience),
 			 "no VM is left, and nothing of it\n");
 	ksft_finished();

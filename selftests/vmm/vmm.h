@@ -355,6 +355,14 @@ bool left_nothing(const char * const instance[2], unsigned int seconds);
 
 __u64 now_ns(void);
 
+/* uevent.c */
+/* For what is sent from now on; < 0 is an error, and said. */
+int uevents_open(void);
+/* The next one, if there is one; found[] counts which of the fields it has. */
+bool uevent_next(int fd, const char *fields[], unsigned int n, unsigned int found[]);
+/* One with this field comes, or came since uevents_open(). */
+bool uevent_comes(int fd, const char *field, unsigned int seconds);
+
 /* args.c: --help, or INSTANCE OTHER; ends the program if it is anything else. */
 void args_two(int argc, char **argv, const char *usage, const char *names[2]);
 
