@@ -382,7 +382,7 @@ host_qemu_image()
 		[ "$n" = busybox ] || ln -sf busybox "$t/bin/$n"
 	done
 	install -m 755 "$HOST_DIR/guest-init" "$t/init"
-	for m in qemu_fw_cfg virtio_pci virtio_blk virtio_net nvme; do
+	for m in qemu_fw_cfg virtio_pci virtio_blk virtio_net nvme kvm_amd; do
 		modprobe -S "$kver" -d "$kernel" --show-depends "$m" 2>/dev/null || true
 	done | sed -n 's/^insmod \([^ ]*\).*/\1/p' | sort -u >"$tmp/modules"
 	while read -r f; do
