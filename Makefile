@@ -21,6 +21,8 @@ MAKEOVERRIDES =
 # What "make" builds as instances 1 and 2.
 KVM_VERSION_1 ?= oldest
 KVM_VERSION_2 ?= newest
+# For what is compiled in one go, as kvm-n/build does; make -jN has its own.
+JOBS = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
 # Whose CPUs they are for.
 VENDORS ?= intel amd
 
@@ -72,7 +74,7 @@ once: prepare
 	@rsync -rc --delete --exclude='*.o' --exclude='.*' --exclude='*.ko' --exclude='*.mod*' \
 		--exclude='Module.symvers' --exclude='modules.order' \
 		Kbuild kvm-core dirty-ring vfio-keepalive $(O)/once/
-	@$(MAKE) -s -C $(KDIR) M=$(O)/once W=1 RELAY_TOP=$(CURDIR) modules
+	@$(MAKE) -s $(JOBS) -C $(KDIR) M=$(O)/once W=1 RELAY_TOP=$(CURDIR) modules
 	@for m in kvm-core dirty-ring vfio-keepalive; do \
 		scripts/install-module $(O)/once/$$m/$$m.ko $(O)/$$m.ko || exit; done
 
@@ -111,15 +113,15 @@ instance: kvm-core dirty-ring
 		$(if $(KVM_SRC),-s $(KVM_SRC),-v $(or $(KVM_VERSION),newest)) $(VENDOR)-$(N)
 
 kvmctl: prepare
-	@$(MAKE) -s -C tools/kvmctl O=$(O)
+	@$(MAKE) -s $(JOBS) -C tools/kvmctl O=$(O)
 
 tools: kvmctl
-	@$(MAKE) -s -C libkvmrelay O=$(O)
-	@$(MAKE) -s -C selftests/libkvmrelay O=$(O)
-	@$(MAKE) -s -C selftests/vmm O=$(O)
-	@$(MAKE) -s -C selftests/vfio O=$(O)
-	@$(MAKE) -s -C tools/kvm-relay-hold O=$(O)
-	@$(MAKE) -s -C selftests/load O=$(O)
+	@$(MAKE) -s $(JOBS) -C libkvmrelay O=$(O)
+	@$(MAKE) -s $(JOBS) -C selftests/libkvmrelay O=$(O)
+	@$(MAKE) -s $(JOBS) -C selftests/vmm O=$(O)
+	@$(MAKE) -s $(JOBS) -C selftests/vfio O=$(O)
+	@$(MAKE) -s $(JOBS) -C tools/kvm-relay-hold O=$(O)
+	@$(MAKE) -s $(JOBS) -C selftests/load O=$(O)
 
 kselftest:
 	@scripts/kselftest $(O)/kselftest
