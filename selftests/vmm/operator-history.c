@@ -40,7 +40,7 @@ static __u64 failures(int control, __u32 stage, __u32 error, __u32 flags)
 /* Those that were sent since: of an operator's handoffs, and of others. */
 static unsigned int uevents(int fd, unsigned int *own)
 {
-	static const char *asked[] = {
+	static const char * const asked[] = {
 		"KVM_RELAY_ASKED=operator", "KVM_RELAY_ASKED=vmm", "KVM_RELAY_ASKED=adopter",
 	};
 	unsigned int found[3] = { 0 };

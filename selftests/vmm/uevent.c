@@ -24,7 +24,7 @@ int uevents_open(void)
 	return fd;
 }
 
-bool uevent_next(int fd, const char *fields[], unsigned int n, unsigned int found[])
+bool uevent_next(int fd, const char * const fields[], unsigned int n, unsigned int found[])
 {
 	char text[8192];
 	unsigned int i;

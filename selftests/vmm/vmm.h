@@ -359,7 +359,7 @@ __u64 now_ns(void);
 /* For what is sent from now on; < 0 is an error, and said. */
 int uevents_open(void);
 /* The next one, if there is one; found[] counts which of the fields it has. */
-bool uevent_next(int fd, const char *fields[], unsigned int n, unsigned int found[]);
+bool uevent_next(int fd, const char * const fields[], unsigned int n, unsigned int found[]);
 /* One with this field comes, or came since uevents_open(). */
 bool uevent_comes(int fd, const char *field, unsigned int seconds);
 
