@@ -90,11 +90,22 @@ static struct vmcb *branches_in(struct vcpu_svm *svm)
 	       svm->vmcb : svm->vmcb01.ptr;
 }
 
+/*
+ * VMRUN leaves DR7 in the VMCB of the guest's guest alone, where the CPU finds it and
+ * KVM_GET_DEBUGREGS does not look.
+ */
+static void settle_dr7(struct kvm_vcpu *vcpu)
+{
+	if (is_guest_mode(vcpu) && !(vcpu->guest_debug & KVM_GUESTDBG_USE_HW_BP))
+		vcpu->arch.dr7 = to_svm(vcpu)->vmcb->save.dr7;
+}
+
 void kvm_relay_settle(struct kvm_vcpu *vcpu, struct kvm_core_vcpu_extra *extra)
 {
 	const struct vmcb_save_area *save = &branches_in(to_svm(vcpu))->save;
 	const struct vcpu_svm *svm = to_svm(vcpu);
 
+	settle_dr7(vcpu);
 	extra->branch[0] = save->br_from;
 	extra->branch[1] = save->br_to;
 	extra->branch[2] = save->last_excp_from;
