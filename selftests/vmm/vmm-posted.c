@@ -636,7 +636,7 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	ksft_print_header();
-	ksft_set_plan(o.unaware ? 4 : o.pass || o.exec ? 6 : 5);
+	ksft_set_plan(o.unaware ? 5 : o.pass || o.exec ? 7 : 6);
 	ran = prepare(&t, &before);
 	if (!ran) {
 		fprintf(stderr, "vmm-posted: %s\n", t.why);
@@ -656,5 +656,6 @@ int main(int argc, char **argv)
 	else
 		end(&t.posted);
 	end(&t.beside);
+	ksft_test_result(left_nothing(o.name, o.patience), "no VM is left, and nothing of it\n");
 	ksft_finished();
 }
