@@ -2,7 +2,11 @@
 # shellcheck shell=sh
 #
 # A Linux guest in QEMU with load that notices what goes wrong under it. To be sourced in a
-# test host with guest-load, after tap.sh. $qemu is the process of QEMU, whose console is a file.
+# test host with guest-load and guest-console.sh, after tap.sh. $qemu is the process of QEMU,
+# whose console is a file.
+
+# shellcheck source=guest-console.sh
+. /relay/guest-console.sh
 
 console=/tmp/console
 # Seconds for what stands still. How long something takes is the machine's affair.
@@ -25,7 +29,7 @@ wait_for() {
 
 # The last line of a kind that the guest has printed, whole.
 line() {
-	tr -d '\r' <$console | grep -E "^$1 .* us$" | tail -n 1
+	said $console | grep -E "^$1 .* us$" | tail -n 1
 }
 
 # value LINE NAME
