@@ -35,6 +35,7 @@ void kept_bus_cycles(void);
 
 /* kept-nested.c */
 void kept_exception(void);
+void kept_nested_dr7(void);
 
 /* kept-stats.c */
 void kept_stats(void);

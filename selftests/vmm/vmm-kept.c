@@ -54,7 +54,8 @@ static const struct {
 	__u32	msr;
 	char	must;		/* KVM keeps it on any intel, amd, or both */
 	__u64	flip;
-} unlisted[] = {
+} msrs[] = {
+	/* Most of them no index lists; of Hyper-V reenlightenment. */
 	{ 0x8c, 'i', 0x1234 }, { 0x8d, 'i', 0x2345 },
 	{ 0x8e, 'i', 0x3456 }, { 0x8f, 'i', 0x4567 },
 	{ 0xe1, 'i', 0x1234567c },
@@ -67,13 +68,14 @@ static const struct {
 	{ 0xc0010114, 'a', 0x10 },
 	{ 0xc0010140, 'b', 3 }, { 0xc0010141, 'b', 5 },
 	{ 0xc0011029, 'a', 2 },
+	{ 0x40000106, 'b', 0x1000100ef }, { 0x40000107, 'b', 1 }, { 0x40000108, 'b', 1 },
 };
 
 static void test_msrs(void)
 {
 	__u64 mcg_cap = 10 | 1 << 8;
-	__u64 was, now, value[ARRAY_SIZE(unlisted)];
-	bool changed[ARRAY_SIZE(unlisted)] = { 0 };
+	__u64 was, now, value[ARRAY_SIZE(msrs)];
+	bool changed[ARRAY_SIZE(msrs)] = { 0 };
 	unsigned int i, n = 0;
 	struct mini m;
 	int to;
@@ -84,12 +86,12 @@ static void test_msrs(void)
 	if (!kept_is_amd())
 		mcg_cap |= 1 << 10;		/* CMCI: MCi_CTL2 */
 	mini_ioctl(&m, m.vcpu[0], KVM_X86_SETUP_MCE, &mcg_cap, "KVM_X86_SETUP_MCE");
-	for (i = 0; m.ok && i < ARRAY_SIZE(unlisted); i++) {
-		__u32 msr = unlisted[i].msr;
-		char must = unlisted[i].must;
+	for (i = 0; m.ok && i < ARRAY_SIZE(msrs); i++) {
+		__u32 msr = msrs[i].msr;
+		char must = msrs[i].must;
 
 		changed[i] = mini_msr_get(&m, msr, &was) &&
-			     mini_msr_set(&m, msr, was ^ unlisted[i].flip) &&
+			     mini_msr_set(&m, msr, was ^ msrs[i].flip) &&
 			     mini_msr_get(&m, msr, &value[i]) && value[i] != was;
 		n += changed[i];
 		if (!changed[i] &&
@@ -101,20 +103,20 @@ static void test_msrs(void)
 	ksft_print_msg("%u of %u MSRs changed\n", n, i);
 	for (to = 1; to >= 0; to--) {
 		mini_move(&m, to);
-		for (i = 0; m.ok && i < ARRAY_SIZE(unlisted); i++) {
+		for (i = 0; m.ok && i < ARRAY_SIZE(msrs); i++) {
 			if (!changed[i])
 				continue;
 			now = ~value[i];
-			mini_msr_get(&m, unlisted[i].msr, &now);
+			mini_msr_get(&m, msrs[i].msr, &now);
 			if (now == value[i])
 				continue;
 			snprintf(m.why, sizeof(m.why),
 				 "on %s MSR %#x is %#llx and was %#llx", mini_names[to],
-				 unlisted[i].msr, now, value[i]);
+				 msrs[i].msr, now, value[i]);
 			m.ok = false;
 		}
 	}
-	kept_end(&m, "MSRs that no index lists");
+	kept_end(&m, "MSRs that userspace has set");
 }
 
 static void test_clock_stopped(void)
@@ -595,8 +597,8 @@ static void (* const tests[])(void) = {
 	test_msrs, test_clock_stopped, test_step, test_kicked, test_hv_reset,
 	test_hv_crash, test_exits, test_x2apic, test_quirks, test_initially_set,
 	test_nmis, kept_edge, test_tsc, kept_clock, kept_first_tsc, kept_rtc, kept_pic,
-	kept_exception, kept_stats, test_cap_name, test_shut_down, test_slow_tsc, kept_region2,
-	kept_pre_fault, kept_bus_cycles,
+	kept_exception, kept_nested_dr7, kept_stats, test_cap_name, test_shut_down, test_slow_tsc,
+	kept_region2, kept_pre_fault, kept_bus_cycles,
 };
 
 int main(int argc, char **argv)
