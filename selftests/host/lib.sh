@@ -12,7 +12,8 @@ HOST_DIR=${BASH_SOURCE[0]%/*}
 HOST_MODULES="virtio_pci virtio_console virtio_blk virtio_net virtio_rng
 	squashfs loop overlay isofs sr_mod sd_mod ata_piix ahci nvme
 	irqbypass ccp kvm kvm-amd kvm-intel msr cpuid
-	vfio vfio-pci vfio_iommu_type1 mdev e1000e igb tun lkdtm kmemleak-test"
+	vfio vfio-pci vfio_iommu_type1 mdev e1000e igb tun vhost_net vhost_vsock
+	lkdtm kmemleak-test"
 
 # host_digest FILE...: one short name for the content of FILEs.
 host_digest()
@@ -382,7 +383,8 @@ host_qemu_image()
 		[ "$n" = busybox ] || ln -sf busybox "$t/bin/$n"
 	done
 	install -m 755 "$HOST_DIR/guest-init" "$t/init"
-	for m in qemu_fw_cfg virtio_pci virtio_blk virtio_net nvme kvm_amd; do
+	for m in qemu_fw_cfg virtio_pci virtio_blk virtio_net virtio_balloon \
+		vmw_vsock_virtio_transport nvme kvm_amd; do
 		modprobe -S "$kver" -d "$kernel" --show-depends "$m" 2>/dev/null || true
 	done | sed -n 's/^insmod \([^ ]*\).*/\1/p' | sort -u >"$tmp/modules"
 	while read -r f; do

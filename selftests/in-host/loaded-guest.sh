@@ -117,6 +117,60 @@ sync
 poweroff -f
 END
 
+# start_guest OPTION...: what QEMU has besides: machine, CPUs, memory. $dev is its /dev/kvm, $net
+# its network, $serve what the echo has for an option, each with a default; the echo is $echo.
+start_guest() {
+	rm -f $console /tmp/disk /tmp/mon.in /tmp/mon.out
+	truncate -s 8M /tmp/disk
+	mkfifo /tmp/mon.in /tmp/mon.out
+	guest-load "${serve:--e}" 7777 /tmp/stop >/tmp/echo 2>&1 &
+	echo=$!
+	KVM_DEV=${dev:-/dev/kvm-amd-1} qemu-system-x86_64 -nodefaults -display none -no-reboot \
+		-accel kvm "$@" \
+		-kernel /relay/guest/vmlinux -initrd /relay/guest/initrd \
+		-append "console=ttyS0 loglevel=5 mitigations=off tsc=reliable relay.beat=0" \
+		-fw_cfg name=opt/relay/script,file=/tmp/script -object iothread,id=io \
+		-drive if=none,id=d0,file=/tmp/disk,format=raw \
+		-device virtio-blk-pci,drive=d0,iothread=io \
+		-drive if=none,id=d1,file=/relay/bin/guest-load,format=raw,readonly=on \
+		-device virtio-blk-pci,drive=d1 \
+		-netdev "${net:-user},id=n" -device virtio-net-pci,netdev=n,romfile= \
+		-chardev file,id=con,path=$console -serial chardev:con \
+		-chardev pipe,id=mon,path=/tmp/mon -mon chardev=mon,mode=readline \
+		>/tmp/qemu 2>&1 &
+	qemu=$!
+	cat /tmp/mon.out >>/tmp/mon.log 2>/dev/null &
+	exec 3<>/tmp/mon.in
+}
+
+# monitor COMMAND [PATTERN]: QEMU does it, without an error, and says that.
+monitor() {
+	: >/tmp/mon.log
+	echo "$1" >/tmp/mon.in
+	wait_for $patience grep -q "${2:-^(qemu)}" /tmp/mon.log && ! grep -i error /tmp/mon.log
+}
+
+# ends_well PREFIX: the guest is told to stop; what it has counted and written is as it says.
+ends_well() {
+	touch /tmp/stop
+	tap_ok "${1}the guest comes to its end" wait_for $patience ended
+	ended || kill -9 "$qemu"
+	wait "$qemu"
+	status=$?
+	tap_ok "${1}it powers off, and QEMU ends well" powered_off
+	wait "$echo"
+	end=$(line end)
+	tap_ok "${1}the echo has counted the guest's messages" \
+		grep -qx "echo $(value "$end" network)" /tmp/echo
+	tap_ok "${1}the disk is as the guest wrote it" guest-load -v /tmp/disk "$(value "$end" disk)"
+	tap_ok "${1}the guest did not complain" complaints
+	echo "# $end"
+}
+
+powered_off() {
+	[ "$status" -eq 0 ] || { echo "status $status"; cat /tmp/qemu; return 1; }
+}
+
 # A vCPU that stands still, or a clock that does not, before anything was moved.
 gets_on() {
 	wait_for $patience loaded 0 || return

@@ -10,6 +10,7 @@
 #include <linux/if.h>
 #include <linux/if_tun.h>
 #include <linux/types.h>
+#include <linux/vm_sockets.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
@@ -28,6 +29,7 @@
 static const char usage[] =
 "usage: guest-load DISK ADDRESS PORT   in the guest, until the echo says stop\n"
 "       guest-load -e PORT STOPFILE    the echo; says stop when the file is there\n"
+"       guest-load -E PORT STOPFILE    the same, where the guest's ADDRESS is vsock\n"
 "       guest-load -v DISK WRITES      verify what a guest has written\n"
 "       guest-load -t TAP FD PROGRAM [ARGUMENT...]   run PROGRAM with a tap device as FD\n";
 
@@ -42,7 +44,29 @@ static atomic_bool stop;
 static atomic_ulong mem_steps[2], writes, ticks, echoes;
 static atomic_long clock_last, latest_ns;
 static const char *disk;
-static struct sockaddr_in echo_addr = { .sin_family = AF_INET };
+static union {
+	struct sockaddr any;
+	struct sockaddr_in in;
+	struct sockaddr_vm vm;
+} echo_addr;
+static socklen_t echo_len;
+
+/* Where the echo is: an IPv4 address, or vsock for the host. */
+static void echo_set(const char *address, const char *port)
+{
+	if (!strcmp(address, "vsock")) {
+		echo_addr.vm.svm_family = AF_VSOCK;
+		echo_addr.vm.svm_cid = VMADDR_CID_HOST;
+		echo_addr.vm.svm_port = strtoul(port, NULL, 10);
+		echo_len = sizeof(echo_addr.vm);
+		return;
+	}
+	echo_addr.in.sin_family = AF_INET;
+	echo_addr.in.sin_port = htons(strtoul(port, NULL, 10));
+	echo_len = sizeof(echo_addr.in);
+	if (inet_pton(AF_INET, address, &echo_addr.in.sin_addr) != 1)
+		errx(1, "error: no address: %s", address);
+}
 
 /* What word i of the generation g has to be. */
 static __u64 mix(__u64 g, __u64 i)
@@ -207,10 +231,10 @@ static void whole(int fd, void *buf, size_t len, bool out)
 static void *network(void *arg)
 {
 	__u64 msg[MSG_WORDS + 1], seq;
-	int fd = socket(AF_INET, SOCK_STREAM, 0);
+	int fd = socket(echo_addr.any.sa_family, SOCK_STREAM, 0);
 
 	(void)arg;
-	if (connect(fd, (struct sockaddr *)&echo_addr, sizeof(echo_addr)))
+	if (connect(fd, &echo_addr.any, echo_len))
 		err(1, "error: connect");
 	for (seq = 1; !stop; seq++) {
 		fill(msg, MSG_WORDS, seq);
@@ -256,11 +280,11 @@ static int guest(void)
 
 static int serve(const char *stopfile)
 {
-	int s = socket(AF_INET, SOCK_STREAM, 0), one = 1, fd;
+	int s = socket(echo_addr.any.sa_family, SOCK_STREAM, 0), one = 1, fd;
 	__u64 msg[MSG_WORDS + 1], seq;
 
 	setsockopt(s, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-	if (bind(s, (struct sockaddr *)&echo_addr, sizeof(echo_addr)) || listen(s, 1))
+	if (bind(s, &echo_addr.any, echo_len) || listen(s, 1))
 		err(1, "bind");
 	fd = accept(s, NULL, NULL);
 	if (fd < 0)
@@ -317,13 +341,13 @@ int main(int argc, char **argv)
 		return with_tap(argv[2], atoi(argv[3]), argv + 4);
 	if (argc == 4 && !strcmp(argv[1], "-v"))
 		return verify(argv[2], strtoull(argv[3], NULL, 10));
-	if (argc == 4 && !strcmp(argv[1], "-e")) {
-		echo_addr.sin_port = htons(strtoul(argv[2], NULL, 10));
+	if (argc == 4 && (!strcmp(argv[1], "-e") || !strcmp(argv[1], "-E"))) {
+		echo_set(argv[1][1] == 'E' ? "vsock" : "0.0.0.0", argv[2]);
 		return serve(argv[3]);
 	}
-	if (argc == 4 && inet_pton(AF_INET, argv[2], &echo_addr.sin_addr) == 1) {
+	if (argc == 4 && argv[1][0] != '-') {
 		disk = argv[1];
-		echo_addr.sin_port = htons(strtoul(argv[3], NULL, 10));
+		echo_set(argv[2], argv[3]);
 		return guest();
 	}
 	fputs(usage, stderr);
