@@ -14,12 +14,12 @@ patience=120
 
 # wait_for SECONDS COMMAND...: until it succeeds.
 wait_for() {
-	n=$(($1 * 10))
+	tries=$(($1 * 10))
 	shift
 	while ! "$@" >/dev/null 2>&1; do
-		n=$((n - 1))
+		tries=$((tries - 1))
 		# shellcheck disable=SC2154 # of the script that sources this
-		if [ $n -le 0 ] || ! kill -0 "$qemu" 2>/dev/null; then
+		if [ $tries -le 0 ] || ! kill -0 "$qemu" 2>/dev/null; then
 			tail -n 5 $console /tmp/qemu
 			return 1
 		fi
